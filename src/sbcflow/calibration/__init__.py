@@ -1,0 +1,1 @@
+"""Corrections of interval coverage: fitted on a train sweep, applied to draws, proved on a test sweep."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sbcflow.data import Simulation
 from sbcflow.errors import ParamsError
-from sbcflow.generators.streams import Purpose, rng_for
+from sbcflow.streams import Purpose, rng_for
 from sbcflow.generators.v2 import V2
 from sbcflow.params import GeneratorFamily, Params
 

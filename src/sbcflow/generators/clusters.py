@@ -9,7 +9,7 @@ import numpy as np
 from sbcflow.data import FloatArray
 from sbcflow.generators.covariates import Drivers
 from sbcflow.generators.knobs import Knobs
-from sbcflow.generators.streams import Purpose, rng_for
+from sbcflow.streams import Purpose, rng_for
 
 OVERLAP = 1.2
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 
 from sbcflow.errors import ParamsError
-from sbcflow.generators.streams import Purpose, rng_for
+from sbcflow.streams import Purpose, rng_for
 from sbcflow.params import TEMPLATES
 
 CLUSTER_TEMPLATES = ("clustered", "clustered_realistic")

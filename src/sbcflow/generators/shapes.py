@@ -10,7 +10,7 @@ import numpy as np
 
 from sbcflow.data import FloatArray
 from sbcflow.generators.covariates import Drivers
-from sbcflow.generators.streams import Purpose, rng_for
+from sbcflow.streams import Purpose, rng_for
 
 # Rows of Drivers.continuous that are independent of each other: only the two scores (3, 4) are tied.
 INDEPENDENT_PAIRS = ((0, 2), (1, 3), (2, 4), (0, 1), (3, 2), (4, 1), (2, 0), (1, 2))

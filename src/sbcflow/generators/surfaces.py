@@ -18,7 +18,7 @@ from sbcflow.generators.clusters import Clusters, draw_clusters, mix
 from sbcflow.generators.covariates import Drivers, draw_covariates, drivers_of
 from sbcflow.generators.knobs import Knobs
 from sbcflow.generators.shapes import Shape, draw_shape
-from sbcflow.generators.streams import Purpose, rng_for
+from sbcflow.streams import Purpose, rng_for
 
 Arm = int | NDArray[np.integer]
 

@@ -21,6 +21,8 @@ class Purpose(IntEnum):
     SHAPE = 8
     ARMS = 9
     REFERENCE = 10
+    CONVERSION_POSTERIOR = 11
+    SEVERITY_POSTERIOR = 12
 
 
 def rng_for(seed: int, purpose: Purpose) -> np.random.Generator:

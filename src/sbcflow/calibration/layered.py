@@ -1,0 +1,185 @@
+"""The layered correction: R(p) up to the anchor, the anchor's own half-widths stretched above it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sbcflow.calibration.coverage_curve import CoverageCurve
+from sbcflow.calibration.fields import text, whole_number
+from sbcflow.calibration.regime import Regime
+from sbcflow.calibration.scale_family import ScaleFamily
+from sbcflow.data import FloatArray
+from sbcflow.errors import ArtifactError, ParamsError
+from sbcflow.scoring import Draws, central_interval, order_draws
+
+COVERAGE_FILE = "coverage_correction.json"
+SCALE_FAMILY_FILE = "scale_family_correction.json"
+
+# Draws are sorted as float64 in blocks of rows: 64 MiB at a time, however many visitors there are.
+BLOCK_VALUES = 8 * 2**20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Intervals, ``lower`` and ``upper`` (n_points,) float64, and the ``regime`` that gave them."""
+
+    lower: FloatArray
+    upper: FloatArray
+    regime: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How to read an interval off draws: the central one at ``nominal``, its two half-widths about the
+    posterior mean times ``stretch``; ``regime`` says where the rule came from."""
+
+    nominal: float
+    stretch: float
+    regime: str
+
+    def read(self, ordered: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper ends (n_points,) from ``ordered`` draws (n_points, n_draws), ascending."""
+        lower, upper = central_interval(ordered, self.nominal)
+        if self.stretch == 1.0:
+            return lower, upper
+        mean = ordered.mean(axis=1)
+        return mean - self.stretch * (mean - lower), mean + self.stretch * (upper - mean)
+
+
+@dataclass(frozen=True)
+class LayeredCorrection:
+    """A correction fitted on a train sweep: R(p), the scale family, and the regime they hold for.
+
+    ``trained_on`` is the experiment_id of the train sweep; ``n_excluded`` its unconverged fits, left out.
+    """
+
+    curve: CoverageCurve
+    scale: ScaleFamily
+    regime: Regime
+    trained_on: str
+    n_excluded: int
+
+    def rule(self, level: float, method: str = "layered") -> Rule:
+        """Return the rule for the wanted coverage ``level``, by a method of ``METHODS``.
+
+        Raises:
+            ParamsError: the level is outside (0, 1), or the method is unknown.
+        """
+        if not 0.0 < level < 1.0:
+            raise ParamsError(f"level: must lie between 0 and 1, both excluded, got {level:g}")
+        if method not in RULES:
+            raise ParamsError(f"method: must be one of {', '.join(METHODS)}, got {method!r}")
+        return RULES[method](self, float(level))
+
+    def intervals(self, draws: Draws, level: float, method: str = "layered") -> Intervals:
+        """Return the intervals whose actual coverage is to be ``level``.
+
+        ``draws`` (n_points, n_draws) floating, computed with in float64. At or under the anchor's actual
+        coverage: R(p) inverted, and that nominal interval. Above: the anchor's half-widths about the
+        posterior mean times Phi^-1((1+level)/2) / Phi^-1((1+anchor actual)/2). Where the anchor is not
+        usable: R(p) alone, and ``regime`` says so and why. Contract: pytyche 0.2.1's
+        apply_layered_calibration.
+
+        Raises:
+            ParamsError: the level is outside (0, 1), or the method is unknown.
+            DataError: draws of another shape, fewer than 2 a point, or not finite.
+        """
+        rule = self.rule(level, method)
+        ends = [rule.read(order_draws(block)) for block in _row_blocks(draws)]
+        lower, upper = (np.concatenate(end) for end in zip(*ends, strict=True))
+        return Intervals(lower, upper, rule.regime)
+
+    def to_files(self) -> dict[str, dict[str, Any]]:
+        """Return the JSON objects of the correction by file name, for whoever writes the run's folder."""
+        origin = {"trained_on": self.trained_on, "n_excluded": self.n_excluded}
+        return {
+            COVERAGE_FILE: {**self.curve.to_json(), **origin, "regime": self.regime.to_json()},
+            SCALE_FAMILY_FILE: {**self.scale.to_json(), **origin},
+        }
+
+    @classmethod
+    def load(cls, directory: Path | str) -> LayeredCorrection:
+        """Read a correction from a folder that holds both its files.
+
+        Raises:
+            ArtifactError: a file is missing, is not JSON, lacks a key, is not monotone, or the two files
+                come from different sweeps; one line that names the file.
+        """
+        folder = Path(directory)
+        parts = _parsed(folder / COVERAGE_FILE, _coverage_part)
+        scale, trained_on = _parsed(folder / SCALE_FAMILY_FILE, _scale_part)
+        if trained_on != parts["trained_on"]:
+            raise ArtifactError(
+                f"{folder / SCALE_FAMILY_FILE}: trained_on is {trained_on}, but {COVERAGE_FILE} says "
+                f"{parts['trained_on']}; both must come from one train sweep"
+            )
+        return cls(scale=scale, **parts)
+
+
+def _row_blocks(draws: Draws) -> list[Draws]:
+    """Views of consecutive rows, at least one, so that a wrong shape still meets its check."""
+    n_blocks = max(1, min(len(draws), -(-draws.size // BLOCK_VALUES)))
+    return np.array_split(draws, n_blocks)
+
+
+def _raw_rule(_: LayeredCorrection, level: float) -> Rule:
+    return Rule(level, 1.0, "raw")
+
+
+def _curve_rule(correction: LayeredCorrection, level: float) -> Rule:
+    curve = correction.curve
+    regime = "r_of_p"
+    if level > curve.ceiling:
+        regime += f" at its ceiling: the train sweep reached an actual coverage of {curve.ceiling:.4g}"
+    return Rule(curve.invert(level), 1.0, regime)
+
+
+def _layered_rule(correction: LayeredCorrection, level: float) -> Rule:
+    scale, by_curve = correction.scale, _curve_rule(correction, level)
+    if not scale.anchor_usable:
+        return Rule(by_curve.nominal, 1.0, f"{by_curve.regime}; R(p) alone: {scale.anchor_reason}")
+    if level <= scale.max_recorded_actual:
+        return by_curve
+    return Rule(scale.max_recorded_nominal, scale.stretch(level), "scale_family")
+
+
+RULES: Mapping[str, Callable[[LayeredCorrection, float], Rule]] = MappingProxyType(
+    {"raw": _raw_rule, "r_of_p": _curve_rule, "layered": _layered_rule}
+)
+METHODS: tuple[str, ...] = tuple(RULES)
+
+
+def _coverage_part(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "curve": CoverageCurve.from_json(values),
+        "regime": Regime.from_json(values),
+        "trained_on": text(values, "trained_on"),
+        "n_excluded": whole_number(values, "n_excluded"),
+    }
+
+
+def _scale_part(values: Mapping[str, Any]) -> tuple[ScaleFamily, str]:
+    return ScaleFamily.from_json(values), text(values, "trained_on")
+
+
+def _parsed(path: Path, parse: Callable[[Mapping[str, Any]], T]) -> T:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, Mapping):
+            raise ArtifactError("must hold a JSON object")
+        return parse(values)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ArtifactError(f"{path}: no such file; a correction's folder holds it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: not valid JSON: {error}") from None
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from None

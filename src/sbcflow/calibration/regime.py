@@ -1,0 +1,170 @@
+"""The training regime: what the experiments of a train sweep were like, and whether another one is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+import pandas as pd
+
+from sbcflow.calibration.fields import increasing, mapping, number_list
+from sbcflow.errors import ArtifactError
+
+# The quantities of a regime: their column in aggregate.csv, and how far beyond the range of the train
+# fits, as a factor either way, an experiment may lie. Posterior sd goes as 1/sqrt(n * conversion rate):
+# a factor of 1.5 moves it by 22%, less than the spread of the scales within a sweep. A severity spread
+# acts on the sd directly, so it gets the same 22%. Arms share the visitors and the hierarchical scales:
+# no tolerance.
+COLUMNS: Mapping[str, str] = {
+    "n_visitors": "n_visitors",
+    "conversion_rate": "diagnostics.conversion_rate",
+    "n_arms": "diagnostics.n_arms",
+    "severity_sd": "diagnostics.severity_sd",
+}
+TOLERANCES: Mapping[str, float] = {
+    "n_visitors": 1.5,
+    "conversion_rate": 1.5,
+    "n_arms": 1.0,
+    "severity_sd": 1.22,
+}
+LABELS: Mapping[str, str] = {
+    "n_visitors": "visitors",
+    "conversion_rate": "conversion rate",
+    "n_arms": "arms",
+    "severity_sd": "severity spread (sd of log revenue)",
+}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """An experiment's own quantities, in the meaning of the sweep's diagnostics.
+
+    ``n_visitors``; ``conversion_rate`` in 0..1 over all visitors; ``n_arms``, control included;
+    ``severity_sd``, sd of the log revenue of converters.
+    """
+
+    n_visitors: int
+    conversion_rate: float
+    n_arms: int
+    severity_sd: float
+
+
+@dataclass(frozen=True)
+class Range:
+    """Smallest and largest value over the train fits."""
+
+    low: float
+    high: float
+
+    def holds(self, value: float, tolerance: float) -> bool:
+        """Return whether ``value`` lies in [low / tolerance, high * tolerance]."""
+        return self.low / tolerance <= value <= self.high * tolerance
+
+
+@dataclass(frozen=True)
+class Regime:
+    """Ranges of the quantities of :class:`Observed` over the train fits."""
+
+    n_visitors: Range
+    conversion_rate: Range
+    n_arms: Range
+    severity_sd: Range
+
+    def outside(self, observed: Observed) -> tuple[str, ...]:
+        """Return the names of the quantities outside the regime, tolerances allowed for.
+
+        A value is inside where it lies in [low / t, high * t], with t of ``TOLERANCES``; NaN is outside.
+        """
+        return tuple(
+            name for name, t in TOLERANCES.items() if not self._range(name).holds(getattr(observed, name), t)
+        )
+
+    def check(self, observed: Observed) -> list[str]:
+        """Return one plain sentence for each quantity outside the regime; empty where all are inside."""
+        return [self._sentence(name, getattr(observed, name)) for name in self.outside(observed)]
+
+    def sweep_to_run(self, observed: Observed) -> str:
+        """Return which sweep would cover the experiment, by keys of params.yaml; "" where none is needed."""
+        settings = _settings_for(self.outside(observed), observed)
+        if not settings:
+            return ""
+        return f"fit a correction for it: run train and test sweeps with {', '.join(settings)}"
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Return {quantity: [low, high]}."""
+        return {name: [self._range(name).low, self._range(name).high] for name in COLUMNS}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Regime:
+        """Rebuild a regime from :meth:`to_json`'s values.
+
+        Raises:
+            ArtifactError: a quantity is missing, or is no pair of ascending numbers.
+        """
+        regime = mapping(values, "regime")
+        return cls(**{name: _range_from(regime, name) for name in COLUMNS})
+
+    def _range(self, name: str) -> Range:
+        found: Range = getattr(self, name)
+        return found
+
+    def _sentence(self, name: str, value: float) -> str:
+        trained = self._range(name)
+        span = f"{_shown(name, trained.low)} to {_shown(name, trained.high)}"
+        if trained.low == trained.high:
+            span = _shown(name, trained.low)
+        allowed = TOLERANCES[name]
+        within = f", or a factor of {allowed:g} beyond" if allowed > 1 else ""
+        return (
+            f"{LABELS[name]}: {_shown(name, value)} lies outside what the correction was fitted on "
+            f"({span}{within})"
+        )
+
+
+def regime_of(fits: pd.DataFrame) -> Regime:
+    """Return the ranges over the rows of an aggregate.csv.
+
+    Raises:
+        ArtifactError: a column of ``COLUMNS`` is missing or holds no finite number in some row.
+    """
+    return Regime(**{name: _range_over(fits, column) for name, column in COLUMNS.items()})
+
+
+def _range_over(fits: pd.DataFrame, column: str) -> Range:
+    if column not in fits:
+        raise ArtifactError(f"aggregate.csv: column {column} is missing")
+    values = pd.to_numeric(fits[column], errors="coerce")
+    if values.isna().any():
+        raise ArtifactError(f"aggregate.csv: column {column} must hold numbers in every converged row")
+    return Range(float(values.min()), float(values.max()))
+
+
+def _range_from(values: Mapping[str, Any], name: str) -> Range:
+    pair = number_list(values, name)
+    if len(pair) != 2 or not increasing(pair):
+        raise ArtifactError(f"regime.{name} must be [low, high], got {list(pair)}")
+    return Range(*pair)
+
+
+def _settings_for(outside: tuple[str, ...], observed: Observed) -> list[str]:
+    """The keys of params.yaml to set. Only family ``prior`` lets rates and spreads be chosen."""
+    if not outside:
+        return []
+    rate, spread = observed.conversion_rate, observed.severity_sd
+    family = "prior" if {"conversion_rate", "severity_sd"} & set(outside) else "v2"
+    settings = [f"scales: [{observed.n_visitors}]", f"generators.{family}.n_arms: {observed.n_arms}"]
+    if family == "prior":
+        settings.append("generator_family: prior")
+    if "conversion_rate" in outside and 0 < rate < 1:
+        settings.append(f"model.conversion.intercept_mean: {log(rate / (1 - rate)):.1f}")
+    if "severity_sd" in outside and spread > 0:
+        settings.append(f"model.severity.noise_median: {spread:.2g}")
+    return settings
+
+
+def _shown(name: str, value: float) -> str:
+    if name == "conversion_rate":
+        return f"{100 * value:.3g}%"
+    return f"{value:,.0f}" if name in {"n_visitors", "n_arms"} else f"{value:.3g}"

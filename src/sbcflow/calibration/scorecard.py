@@ -1,0 +1,173 @@
+"""The scorecard of a correction on a test sweep: its tables, its summary and its printed form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sbcflow.calibration.bootstrap import CONFIDENCE, interval_over_fits
+from sbcflow.calibration.comparison import COVERAGE_ERROR, Comparison, compare, coverage_error, judge
+from sbcflow.calibration.evaluate import CRPS_LEVELS, TestFit, TestScores, score_test_fits
+from sbcflow.calibration.groups import Group, groups_of
+from sbcflow.calibration.layered import METHODS, LayeredCorrection
+from sbcflow.data import FloatArray
+from sbcflow.levels import LEVELS
+from sbcflow.params import EvaluationSettings
+
+TABLE_COLUMNS = (
+    "group_kind",
+    "group",
+    "n_fits",
+    "level",
+    "method",
+    "coverage",
+    "coverage_lower",
+    "coverage_upper",
+    "mean_width",
+    "interval_score",
+)
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """``table`` is scorecard.csv (columns ``TABLE_COLUMNS``), ``summary`` scorecard.json, and
+    ``curves`` the plot's data: nominal, method, coverage over all fits."""
+
+    table: pd.DataFrame
+    curves: pd.DataFrame
+    summary: dict[str, Any]
+
+
+def evaluate(
+    fits: Iterable[TestFit], correction: LayeredCorrection, settings: EvaluationSettings
+) -> Scorecard:
+    """Score every method on the fits of a test sweep, one fit's draws in memory at a time.
+
+    Equal inputs give equal scorecards, to the last digit. Coverage intervals come from a bootstrap of
+    whole fits within each group, blank where a group has a single fit.
+
+    Raises:
+        ArtifactError: no converged fit, or one whose draws or truth cannot be scored, by name.
+    """
+    scores = score_test_fits(fits, correction)
+    table = _table(scores, settings)
+    overall = table[table["group_kind"] == "all"]
+    curves = overall[["level", "method", "coverage"]].rename(columns={"level": "nominal"})
+    return Scorecard(table, curves.reset_index(drop=True), _summary(scores, table, correction, settings))
+
+
+def _table(scores: TestScores, settings: EvaluationSettings) -> pd.DataFrame:
+    rows = [row for group in groups_of(scores.fits) for row in _group_rows(group, settings)]
+    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS))
+
+
+def _group_rows(group: Group, settings: EvaluationSettings) -> list[tuple[Any, ...]]:
+    coverage = np.stack([fit.coverage for fit in group.fits])
+    lower, upper = interval_over_fits(coverage, settings.n_bootstrap, settings.seed)
+    means = [coverage.mean(axis=0), lower, upper]
+    means += [np.stack([getattr(f, name) for f in group.fits]).mean(axis=0) for name in ("width", "score")]
+    return [
+        (group.kind, group.name, len(group.fits), level, method, *(float(v[m, a]) for v in means))
+        for a, level in enumerate(LEVELS)
+        for m, method in enumerate(METHODS)
+    ]
+
+
+def _summary(
+    scores: TestScores, table: pd.DataFrame, correction: LayeredCorrection, settings: EvaluationSettings
+) -> dict[str, Any]:
+    comparison = compare(scores.fits, settings)
+    verdict = judge(comparison, len(scores.fits))
+    return {
+        "verdict": {"code": verdict.code, "sentence": verdict.sentence},
+        "n_fits": len(scores.fits),
+        "n_excluded": scores.n_excluded,
+        **_comparison_json(comparison),
+        "worst_template": worst_template(table),
+        "anchor": {
+            "usable": correction.scale.anchor_usable,
+            "reason": correction.scale.anchor_reason,
+            "nominal": correction.scale.max_recorded_nominal,
+            "median_actual": correction.scale.median_actual,
+        },
+        "layered_regimes": {str(level): correction.rule(level).regime for level in LEVELS},
+        "trained_on": correction.trained_on,
+        "n_train_fits": correction.curve.n_fits,
+        "n_train_excluded": correction.n_excluded,
+        "crps_n_levels": len(CRPS_LEVELS),
+        "bootstrap": {
+            "n_bootstrap": settings.n_bootstrap,
+            "seed": settings.seed,
+            "confidence": CONFIDENCE,
+        },
+    }
+
+
+def _comparison_json(comparison: Comparison) -> dict[str, Any]:
+    means = {
+        quantity: {method: estimate.to_json() for method, estimate in by_method.items()}
+        for quantity, by_method in comparison.means.items()
+    }
+    differences = {
+        method: {quantity: estimate.to_json() for quantity, estimate in by_quantity.items()}
+        for method, by_quantity in comparison.differences.items()
+    }
+    return {**means, "differences_from_raw": differences}
+
+
+def worst_template(table: pd.DataFrame) -> dict[str, Any]:
+    """Return the template with the largest layered coverage error: its name, fits, and error by method."""
+    templates = table[table["group_kind"] == "template"]
+    errors = {
+        str(name): {method: float(coverage_error(_coverage(rows, method))) for method in METHODS}
+        for name, rows in templates.groupby("group", sort=True)
+    }
+    worst = max(errors, key=lambda name: errors[name]["layered"])
+    n_fits = templates.loc[templates["group"] == worst, "n_fits"].iloc[0]
+    return {"template": worst, "n_fits": int(n_fits), COVERAGE_ERROR: errors[worst]}
+
+
+def _coverage(rows: pd.DataFrame, method: str) -> FloatArray:
+    """The coverages of a method in one group's rows, (n_levels,) in the order of ``LEVELS``."""
+    coverage: FloatArray = rows.loc[rows["method"] == method, "coverage"].to_numpy(dtype=np.float64)
+    return coverage
+
+
+def render(scorecard: Scorecard) -> str:
+    """Return the scorecard as a plain-text table, for a terminal."""
+    summary = scorecard.summary
+    columns = {m: _coverage(scorecard.table[scorecard.table["group_kind"] == "all"], m) for m in METHODS}
+    lines = [
+        f"Coverage of {summary['n_fits']} test fits ({summary['n_excluded']} unconverged, left out)",
+        _line("nominal", METHODS),
+        *(_line(str(a), [f"{columns[m][i]:.4f}" for m in METHODS]) for i, a in enumerate(LEVELS)),
+        _line("mean |error|", [f"{_value(summary[COVERAGE_ERROR][m]):.4f}" for m in METHODS]),
+        _line("CRPS", [f"{_value(summary['crps'][m]):.4g}" for m in METHODS]),
+        _worst_line(summary["worst_template"]),
+        *_anchor_lines(summary["anchor"]),
+        summary["verdict"]["sentence"],
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(label: str, cells: Iterable[str]) -> str:
+    return f"{label:<14}" + "".join(f"{cell:>12}" for cell in cells)
+
+
+def _value(estimate: dict[str, float]) -> float:
+    return estimate["value"]
+
+
+def _worst_line(worst: dict[str, Any]) -> str:
+    errors = ", ".join(f"{method} {worst[COVERAGE_ERROR][method]:.4f}" for method in METHODS)
+    return f"Worst template: {worst['template']} ({worst['n_fits']} fits), mean |error| {errors}"
+
+
+def _anchor_lines(anchor: dict[str, Any]) -> list[str]:
+    if anchor["usable"]:
+        return []
+    return [f"Layered uses R(p) alone: {anchor['reason']}"]

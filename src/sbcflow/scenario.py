@@ -1,0 +1,82 @@
+"""Scenarios: files of the few run values that differ, layered on params.yaml.
+
+A scenario is put *into* params.yaml rather than beside it, so that DVC, Snakemake and Git all see
+the one set of values; its comments and its order stay.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from sbcflow.errors import ParamsError
+from sbcflow.files import write_text
+from sbcflow.params import PARAMS_FILE, Params, parse
+
+
+def apply_scenario(scenario_path: Path | str, params_path: Path | str = PARAMS_FILE) -> Params:
+    """Write the values of a scenario into a params file and return the settings it then holds.
+
+    The result is checked as a whole before the file is replaced, in one step.
+
+    Raises:
+        ParamsError: a file is missing or no YAML mapping, the scenario has a key that the params file
+            has not, or a value is not allowed. Nothing is written then.
+    """
+    scenario_path, params_path = Path(scenario_path), Path(params_path)
+    yaml = _round_trip()
+    values = _read(yaml, params_path)
+    _overlay(values, _read(yaml, scenario_path), str(scenario_path), parents=())
+    text = io.StringIO()
+    yaml.dump(values, text)
+    params = parse(YAML(typ="safe", pure=True).load(text.getvalue()), source=str(scenario_path))
+    write_text(params_path, text.getvalue())
+    return params
+
+
+def _round_trip() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = 4096
+    return yaml
+
+
+def _read(yaml: YAML, path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file") from None
+    except YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path}: must be a mapping of the keys of {PARAMS_FILE} that differ")
+    return values
+
+
+def _overlay(
+    values: dict[str, Any], changes: Mapping[Any, Any], source: str, parents: tuple[str, ...]
+) -> None:
+    for name, change in changes.items():
+        where = ".".join([*parents, str(name)])
+        if name not in values:
+            raise ParamsError(f"{source}: {where}: {_unknown(str(name), values)}")
+        if isinstance(values[name], dict) != isinstance(change, dict):
+            expected = "a mapping" if isinstance(values[name], dict) else "a single value or a list"
+            raise ParamsError(f"{source}: {where}: must be {expected}, got {change!r}")
+        if isinstance(change, dict):
+            _overlay(values[name], change, source, (*parents, str(name)))
+        elif values[name] != change or type(values[name]) is not type(change):
+            values[name] = change
+
+
+def _unknown(name: str, values: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, values, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown key{hint} (allowed: {', '.join(sorted(values))})"

@@ -1,0 +1,128 @@
+"""Where everything of a run lies: each path, and each name in one, is made and parsed here.
+
+Paths are relative to the project's root, where DVC and Snakemake run. ``runs/`` holds one folder a
+run (DVC's); ``metrics/`` holds the small files that Git keeps.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from sbcflow.errors import ArtifactError
+
+RUNS = "runs"
+METRICS = "metrics"
+CONFIGS = "configs"
+LOGS = "logs"
+SUMMARY = "summary.json"
+DRAWS = "draws.npz"
+COVERAGE_CORRECTION = "coverage_correction.json"
+SCALE_FAMILY_CORRECTION = "scale_family_correction.json"
+KEY_DIGITS = 8
+CONFIG_ID_PATTERN = rf"\d{{4,9}}-[0-9a-f]{{{KEY_DIGITS}}}"
+
+
+class ConfigId(NamedTuple):
+    """The two facts in the name of a config's folder: its index, and the head of its cache key."""
+
+    index: int
+    key8: str
+
+
+def make_config_id(index: int, key: str) -> str:
+    """Return the name of a config's folder, ``<index>-<key8>``: a stale result cannot even be found."""
+    return f"{index:04d}-{key[:KEY_DIGITS]}"
+
+
+def parse_config_id(config_id: str) -> ConfigId:
+    """Return the index and key head that ``config_id`` was made from.
+
+    Raises:
+        ArtifactError: the name is none that ``make_config_id`` makes.
+    """
+    if re.fullmatch(CONFIG_ID_PATTERN, config_id) is None:
+        raise ArtifactError(f"{config_id}: not a config's folder; expected <index>-<key8>, as 0007-1a2b3c4d")
+    index, key8 = config_id.split("-")
+    return ConfigId(int(index), key8)
+
+
+def run_dir(run_id: str) -> Path:
+    """Return the folder of a run, the out of its DVC stage."""
+    return Path(RUNS, run_id)
+
+
+def configs_dir(run_id: str) -> Path:
+    """Return the folder that holds a sweep's configs."""
+    return run_dir(run_id) / CONFIGS
+
+
+def config_dir(run_id: str, config_id: str) -> Path:
+    """Return the folder of one config of a sweep."""
+    return configs_dir(run_id) / config_id
+
+
+def summary_path(run_id: str, config_id: str) -> Path:
+    """Return the summary of one fit: the file whose existence says that the fit is done."""
+    return config_dir(run_id, config_id) / SUMMARY
+
+
+def draws_path(run_id: str, config_id: str) -> Path:
+    """Return the draws of one fit, written where the sweep's ``save_samples`` is true."""
+    return config_dir(run_id, config_id) / DRAWS
+
+
+def aggregate_path(run_id: str) -> Path:
+    """Return a sweep's table, one row a config."""
+    return run_dir(run_id) / "aggregate.csv"
+
+
+def manifest_path(run_id: str) -> Path:
+    """Return a run's manifest."""
+    return run_dir(run_id) / "manifest.json"
+
+
+def dvclive_dir(run_id: str) -> Path:
+    """Return the folder of a sweep's DVCLive files."""
+    return run_dir(run_id) / "dvclive"
+
+
+def coverage_correction_path(run_id: str) -> Path:
+    """Return the isotonic map R(p) of a corrections run."""
+    return run_dir(run_id) / COVERAGE_CORRECTION
+
+
+def scale_family_correction_path(run_id: str) -> Path:
+    """Return the scale family of a corrections run."""
+    return run_dir(run_id) / SCALE_FAMILY_CORRECTION
+
+
+def scorecard_csv_path(run_id: str) -> Path:
+    """Return the scorecard of an evaluation, a row per level and method."""
+    return run_dir(run_id) / "scorecard.csv"
+
+
+def scorecard_json_path(run_id: str) -> Path:
+    """Return the scorecard's summary: errors, paired differences, verdict."""
+    return run_dir(run_id) / "scorecard.json"
+
+
+def metrics_path(stage: str) -> Path:
+    """Return the metrics file of a DVC stage, outside its run folder and in Git."""
+    return Path(METRICS, f"{stage}.json")
+
+
+def coverage_curve_path() -> Path:
+    """Return the data of the plot coverage against nominal level (columns: nominal, and one a method)."""
+    return Path(METRICS, "coverage_curve.csv")
+
+
+def log_path(run_id: str, job: str) -> Path:
+    """Return the log of a job, kept out of the run folder: a log is no result."""
+    return Path(LOGS, run_id, f"{job}.log")
+
+
+def fit_log_path(run_id: str, config_id: str) -> Path:
+    """Return the log of one fit."""
+    return log_path(run_id, config_id)

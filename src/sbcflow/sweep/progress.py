@@ -1,0 +1,62 @@
+"""How far a sweep is, from its files alone: a line for each finished fit."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sbcflow.params import Params, SweepKind
+from sbcflow.sweep.layout import summary_path
+from sbcflow.sweep.plan import plan_sweep
+
+WINDOW = 12
+# A gap this many times a fit's own seconds, and start-up on top, was a pause between two runs.
+PAUSE_FACTOR = 3.0
+START_UP_SECONDS = 30.0
+
+
+def progress_line(params: Params, kind: SweepKind, config_id: str) -> str:
+    """Return one line on a fit that has just ended, on how many are done, and on the time left."""
+    run_id = params.sweeps()[kind].id
+    summary = _read(summary_path(run_id, config_id))
+    planned = [summary_path(run_id, config.config_id) for config in plan_sweep(params, kind)]
+    finished = sorted(path.stat().st_mtime for path in planned if path.exists())
+    seconds = _number(summary, "timings", "wall_seconds")
+    left = seconds_left(finished, len(planned) - len(finished), seconds)
+    return (
+        f"{run_id} {config_id}: {seconds:.1f} s, k-hat {_number(summary, 'diagnostics', 'khat'):.2f}, "
+        f"90% covers {_number(summary, 'metrics', 'coverage_90'):.3f}; "
+        f"{len(finished)} of {len(planned)} fits done{_left(left)}"
+    )
+
+
+def seconds_left(finished: Sequence[float], n_left: int, fit_seconds: float) -> float | None:
+    """Return the seconds that ``n_left`` fits will take, or None where too few have ended to tell.
+
+    ``finished`` holds the times, in order, at which fits ended; the mean gap between the last of them
+    already accounts for the number of workers. Pauses between two runs are left out.
+    """
+    recent = finished[-WINDOW:]
+    longest = PAUSE_FACTOR * fit_seconds + START_UP_SECONDS
+    gaps = [later - sooner for sooner, later in itertools.pairwise(recent)]
+    usual = [gap for gap in gaps if gap <= longest]
+    return n_left * sum(usual) / len(usual) if usual else None
+
+
+def _left(seconds: float | None) -> str:
+    return "" if not seconds else f", about {timedelta(seconds=round(seconds))} left"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
+def _number(summary: Mapping[str, Any], section: str, name: str) -> float:
+    """A figure of a summary; nan where the estimator has none (NUTS has no k-hat)."""
+    value = summary.get(section, {}).get(name)
+    return float("nan") if value is None else float(value)
