@@ -14,10 +14,15 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from sbcflow.design import Block, Design
 
 Sums = TypeVar("Sums")
+
+_nodes, _weights = np.polynomial.hermite_e.hermegauss(9)
+HERMITE_NODES = _nodes.astype(np.float32)
+HERMITE_WEIGHTS = (_weights / _weights.sum()).astype(np.float32)
 
 
 @jax.tree_util.register_dataclass
@@ -38,7 +43,7 @@ class Curvature:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Expansion:
-    """The conversion part at a point: log likelihood (), score (K, d) per arm, Gram (K, d, d) per arm."""
+    """The conversion part at a point, by arm: log likelihood (K,), score (K, d), Gram (K, d, d)."""
 
     log_likelihood: jax.Array
     score: jax.Array
@@ -50,19 +55,17 @@ def arm_coefficients(coef: jax.Array) -> jax.Array:
     return coef.at[1:].add(coef[0])
 
 
-def _sum_blocks(design: Design, zero: Sums, one: Callable[[Block, jax.Array], Sums]) -> Sums:
-    """Sum ``one(block, columns)`` over blocks into the float64 ``zero``."""
+def _sum_by_arm(design: Design, n_arms: int, one: Callable[[Block, jax.Array], Sums]) -> Sums:
+    """Sum ``one(block, columns)`` over the blocks of each arm: leaves (n_arms, ...) float64."""
 
     def step(total: Sums, block: Block) -> tuple[Sums, None]:
         added = one(block, design.columns(block))
-        return jax.tree.map(lambda t, a: t + a.astype(t.dtype), total, added), None
+        return jax.tree.map(lambda t, a: t.at[block.arm].add(a.astype(t.dtype)), total, added), None
 
+    first = jax.tree.map(lambda leaf: leaf[0], design.blocks)
+    shapes = jax.eval_shape(lambda block: one(block, design.columns(block)), first)
+    zero = jax.tree.map(lambda leaf: jnp.zeros((n_arms, *leaf.shape)), shapes)
     return jax.lax.scan(step, zero, design.blocks)[0]
-
-
-def _at_arm(block: Block, n_arms: int, value: jax.Array) -> jax.Array:
-    """Put a block's sum in the row of its arm: (n_arms, *value.shape)."""
-    return jnp.zeros((n_arms, *value.shape), value.dtype).at[block.arm].set(value)
 
 
 def _bernoulli(block: Block, predictor: jax.Array) -> jax.Array:
@@ -85,7 +88,7 @@ class Conversions:
         def one(block: Block, columns: jax.Array) -> jax.Array:
             return jnp.sum(_bernoulli(block, columns @ by_arm[block.arm]))
 
-        return _sum_blocks(self.design, jnp.zeros(()), one)
+        return jnp.sum(_sum_by_arm(self.design, len(coef), one))
 
     def log_likelihoods(self, coefs: jax.Array) -> jax.Array:
         """Return the log likelihoods (m,) float64 of m sets of coefficients (m, K, d), in one pass."""
@@ -95,25 +98,58 @@ class Conversions:
             predictors = by_arm[:, block.arm] @ columns.T
             return jnp.sum(jax.vmap(lambda p: _bernoulli(block, p))(predictors), axis=1)
 
-        return _sum_blocks(self.design, jnp.zeros(coefs.shape[0]), one)
+        return jnp.sum(_sum_by_arm(self.design, coefs.shape[1], one), axis=0)
 
     def expand(self, coef: jax.Array) -> Expansion:
         """Return log likelihood, score and Gram at coefficients (K, d): one Newton pass."""
-        n_arms, width = coef.shape
         by_arm = arm_coefficients(coef).astype(jnp.float32)
 
         def one(block: Block, columns: jax.Array) -> Expansion:
             predictor = columns @ by_arm[block.arm]
             rate = jax.nn.sigmoid(predictor)
-            weighted = columns * (block.weight * rate * (1 - rate))[:, None]
-            return Expansion(
-                log_likelihood=jnp.sum(_bernoulli(block, predictor)),
-                score=_at_arm(block, n_arms, columns.T @ (block.weight * (block.outcome - rate))),
-                gram=_at_arm(block, n_arms, columns.T @ weighted),
-            )
+            return _expansion(block, columns, _bernoulli(block, predictor), (rate, rate * (1 - rate)))
 
-        zero = Expansion(jnp.zeros(()), jnp.zeros((n_arms, width)), jnp.zeros((n_arms, width, width)))
-        return _sum_blocks(self.design, zero, one)
+        return _sum_by_arm(self.design, len(coef), one)
+
+    def expand_expected(self, coef: jax.Array, covariance: jax.Array) -> Expansion:
+        """Return the same in expectation over coefficients ~ Normal(``coef``, ``covariance`` (D, D)).
+
+        The predictor of a visitor is Normal, so each expectation is a Gauss-Hermite sum.
+        """
+        by_arm = arm_coefficients(coef).astype(jnp.float32)
+        arm_covariance = _arm_covariances(covariance, *coef.shape).astype(jnp.float32)
+
+        def one(block: Block, columns: jax.Array) -> Expansion:
+            variance = jnp.sum((columns @ arm_covariance[block.arm]) * columns, axis=1)
+            spread = jnp.sqrt(jnp.maximum(variance, 0.0))
+            nodes = columns @ by_arm[block.arm] + spread * HERMITE_NODES[:, None]
+            rate = jax.nn.sigmoid(nodes)
+            log_likelihood = jax.vmap(lambda node: _bernoulli(block, node))(nodes)
+            moments = HERMITE_WEIGHTS @ rate, HERMITE_WEIGHTS @ (rate * (1 - rate))
+            return _expansion(block, columns, HERMITE_WEIGHTS @ log_likelihood, moments)
+
+        return _sum_by_arm(self.design, len(coef), one)
+
+
+def _expansion(
+    block: Block, columns: jax.Array, log_likelihood: jax.Array, moments: tuple[jax.Array, jax.Array]
+) -> Expansion:
+    """What a block adds, given each visitor's log likelihood, rate and variance (block,)."""
+    rate, variance = moments
+    weighted = columns * (block.weight * variance)[:, None]
+    return Expansion(
+        log_likelihood=jnp.sum(log_likelihood),
+        score=columns.T @ (block.weight * (block.outcome - rate)),
+        gram=columns.T @ weighted,
+    )
+
+
+def _arm_covariances(covariance: jax.Array, n_arms: int, width: int) -> jax.Array:
+    """Return the covariance (K, d, d) of the coefficients that hold in each arm."""
+    c = covariance.reshape(n_arms, width, n_arms, width)
+    return jnp.stack(
+        [c[0, :, 0], *(c[0, :, 0] + c[0, :, k] + c[k, :, 0] + c[k, :, k] for k in range(1, n_arms))]
+    )
 
 
 @jax.tree_util.register_dataclass
@@ -130,19 +166,18 @@ class Severities:
         return -0.5 * squares / noise**2 - c.n * (jnp.log(noise) + 0.5 * jnp.log(2 * jnp.pi))
 
 
-@partial(jax.jit, static_argnames=("n_arms", "width"))
-def severity_moments(design: Design, n_arms: int, width: int) -> Severities:
+@partial(jax.jit, static_argnames="n_arms")
+def severity_moments(design: Design, n_arms: int) -> Severities:
     """Return the moments of log revenues: one pass over the converters."""
 
     def one(block: Block, columns: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         outcome = block.weight * block.outcome
         kept = columns * block.weight[:, None]
-        linear = _at_arm(block, n_arms, columns.T @ outcome)
-        return jnp.sum(outcome**2), linear, _at_arm(block, n_arms, kept.T @ columns)
+        return jnp.sum(outcome**2), columns.T @ outcome, kept.T @ columns
 
-    zero = (jnp.zeros(()), jnp.zeros((n_arms, width)), jnp.zeros((n_arms, width, width)))
-    squares, linear, gram = _sum_blocks(design, zero, one)
-    return Severities(Curvature(join_gram(gram), join_score(linear), squares, design.n.astype(jnp.float64)))
+    squares, linear, gram = _sum_by_arm(design, n_arms, one)
+    n = design.n.astype(jnp.float64)
+    return Severities(Curvature(join_gram(gram), join_score(linear), jnp.sum(squares), n))
 
 
 def join_score(score: jax.Array) -> jax.Array:

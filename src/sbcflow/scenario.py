@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -30,27 +31,27 @@ def apply_scenario(scenario_path: Path | str, params_path: Path | str = PARAMS_F
             has not, or a value is not allowed. Nothing is written then.
     """
     scenario_path, params_path = Path(scenario_path), Path(params_path)
-    yaml = _round_trip()
-    values = _read(yaml, params_path)
-    _overlay(values, _read(yaml, scenario_path), str(scenario_path), parents=())
+    editor = _round_trip()
+    values = _read(editor, params_path)
+    _overlay(values, _read(editor, scenario_path), str(scenario_path), parents=())
     text = io.StringIO()
-    yaml.dump(values, text)
-    params = parse(YAML(typ="safe", pure=True).load(text.getvalue()), source=str(scenario_path))
+    editor.dump(values, text)
+    params = parse(yaml.safe_load(text.getvalue()), source=f"{params_path} with {scenario_path}")
     write_text(params_path, text.getvalue())
     return params
 
 
 def _round_trip() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.width = 4096
-    return yaml
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.indent(mapping=2, sequence=4, offset=2)
+    editor.width = 4096
+    return editor
 
 
-def _read(yaml: YAML, path: Path) -> dict[str, Any]:
+def _read(editor: YAML, path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"))
+        values = editor.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file") from None
     except YAMLError as error:

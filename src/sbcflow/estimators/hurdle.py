@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,16 +28,23 @@ LARGEST_DIVERGENT_SHARE = 0.01
 
 @dataclass(frozen=True)
 class PartPosterior:
-    """Draws of one part and how they were come by; ``khat`` is NaN where NUTS was asked for."""
+    """Draws of one part and how they were come by.
+
+    ``khat`` is None where there is nothing to check: the severity part is Gaussian given theta, and
+    NUTS approximates nothing. ``theta_share`` is the effective share of theta's points, of Laplace
+    alone; ``rhat``, ``ess`` and ``n_divergent`` are of NUTS alone.
+    """
 
     prior: PartPrior
     draws: PartDraws
     method: str
-    khat: float
     converged: bool
     n_newton: int
-    rhat: float = float("nan")
-    ess: float = float("nan")
+    khat: float | None = None
+    theta_share: float | None = None
+    escalated: bool = False
+    rhat: float | None = None
+    ess: float | None = None
     n_divergent: int = 0
 
 
@@ -89,19 +96,19 @@ class HurdlePosterior:
             for j, name in enumerate(posterior.prior.theta_names)
         }
 
-    def diagnostics(self) -> dict[str, float | int | bool | str]:
-        """Return how the fit went, for the summary: k-hat, convergence, R-hat, ESS, divergences."""
-        parts = (self.conversion, self.severity)
+    def diagnostics(self) -> dict[str, float | int | bool | str | None]:
+        """Return how the fit went, for the summary; None where a figure does not apply."""
+        conversion, severity = self.conversion, self.severity
         return {
-            "method": "nuts" if any(p.method == "nuts" for p in parts) else "laplace",
-            "converged": all(p.converged for p in parts),
-            "escalated": any(p.method == "nuts" and np.isfinite(p.khat) for p in parts),
-            "khat_conversion": self.conversion.khat,
-            "khat_severity": self.severity.khat,
-            "n_newton": self.conversion.n_newton,
-            "rhat": float(np.fmax(*(p.rhat for p in parts))),
-            "ess": float(np.fmin(*(p.ess for p in parts))),
-            "n_divergent": sum(p.n_divergent for p in parts),
+            "converged": conversion.converged and severity.converged,
+            "escalated": conversion.escalated or severity.escalated,
+            "khat": conversion.khat,
+            "n_newton": conversion.n_newton,
+            **{
+                f"{name}_{part}": getattr(posterior, name)
+                for part, posterior in (("conversion", conversion), ("severity", severity))
+                for name in ("method", "theta_share", "rhat", "ess", "n_divergent")
+            },
         }
 
 
@@ -144,35 +151,46 @@ class HurdleEstimator:
             purpose, fit = Purpose.SEVERITY_POSTERIOR, laplace.fit_severity(seen, prior, start)
         rng = rng_for(seed, purpose)
         if self.inference.method == "nuts":
-            return self._by_nuts(fit, seen, float("nan"), rng)
+            return self._by_nuts(fit, seen, rng)
         posterior = self._by_laplace(fit, seen, rng)
-        if posterior.khat > self.inference.khat_limit or not posterior.converged:
-            return self._by_nuts(fit, seen, posterior.khat, rng)
-        return posterior
+        if posterior.converged and (posterior.khat or 0.0) <= self.inference.khat_limit:
+            return posterior
+        return replace(self._by_nuts(fit, seen, rng), khat=posterior.khat, escalated=True)
 
     def _by_laplace(
         self, fit: LaplaceFit, seen: Conversions | Severities, rng: np.random.Generator
     ) -> PartPosterior:
         at = laplace.theta_points(fit, rng)
         draws = laplace.draw(fit, at, self.inference.n_draws, rng)
-        khat = laplace.khat(fit, seen, at, self.inference.khat_draws, rng)
-        return PartPosterior(fit.prior, draws, "laplace", khat, fit.converged, fit.n_steps)
+        posterior = PartPosterior(
+            fit.prior, draws, "laplace", fit.converged, fit.n_steps, theta_share=at.effective_share
+        )
+        if isinstance(seen, Severities):
+            return posterior
+        checked = draws.take(slice(self.inference.khat_draws))
+        return replace(posterior, khat=laplace.khat(fit, seen, checked))
 
     def _by_nuts(
-        self, fit: LaplaceFit, seen: Conversions | Severities, khat: float, rng: np.random.Generator
+        self, fit: LaplaceFit, seen: Conversions | Severities, rng: np.random.Generator
     ) -> PartPosterior:
         settings = self.inference.nuts
         run = nuts.sample(fit, seen, settings, int(rng.integers(2**31)))
         n_kept = settings.n_chains * settings.n_samples
         chosen = np.linspace(0, n_kept - 1, self.inference.n_draws).round().astype(np.intp)
-        draws = PartDraws(run.draws.coef[chosen], run.draws.noise[chosen], run.draws.theta[chosen])
         converged = (
             run.rhat <= LARGEST_RHAT
             and run.ess >= SMALLEST_ESS
             and run.n_divergent <= LARGEST_DIVERGENT_SHARE * n_kept
         )
         return PartPosterior(
-            fit.prior, draws, "nuts", khat, converged, fit.n_steps, run.rhat, run.ess, run.n_divergent
+            prior=fit.prior,
+            draws=run.draws.take(chosen),
+            method="nuts",
+            converged=converged,
+            n_newton=fit.n_steps,
+            rhat=run.rhat,
+            ess=run.ess,
+            n_divergent=run.n_divergent,
         )
 
 
@@ -214,4 +232,4 @@ def see_severities(trial: Trial, basis: Basis) -> Severities:
         basis=basis,
         bucket=True,
     )
-    return severity_moments(design, trial.n_arms, basis.structure.n_columns)
+    return severity_moments(design, trial.n_arms)

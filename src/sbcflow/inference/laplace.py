@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-from arviz_stats.base import array_stats
+from arviz_stats.base.array import array_stats
+from jax.scipy.linalg import solve_triangular
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import qmc
@@ -32,7 +33,7 @@ from sbcflow.inference.evidence import (
 from sbcflow.likelihood import Conversions, Curvature, Expansion, Severities, conversion_curvature
 from sbcflow.model import PartPrior, split_theta
 
-MAX_NEWTON_STEPS = 60
+MAX_STEPS = 60
 SMALLEST_STEP = 1e-4
 SMALLEST_THETA_STEP = 1e-3
 N_THETA_POINTS = 32
@@ -42,14 +43,13 @@ N_THETA_POINTS = 32
 class LaplaceFit:
     """The approximation of one part: D = K x n_columns coefficients, T hyperparameters.
 
-    ``centred`` is the quadratic log likelihood in coef - prior mean; ``offset`` what to add to it to
-    get the log likelihood at the mode; ``theta`` (T,) and the root ``theta_root`` (T, T) of its
-    covariance, (T, 0) where theta is held fixed; ``coef`` (K, n_columns) the mode.
+    ``centred`` is the quadratic log likelihood in coef - prior mean, up to a constant; ``theta`` (T,)
+    and the root ``theta_root`` (T, T) of its covariance, (T, 0) where theta is held fixed; ``coef``
+    (K, n_columns) the mean given theta; ``n_steps`` the passes over the data.
     """
 
     prior: PartPrior
     centred: Curvature
-    offset: float
     theta: FloatArray
     theta_root: FloatArray
     coef: FloatArray
@@ -65,6 +65,10 @@ class PartDraws:
     noise: FloatArray
     theta: FloatArray
 
+    def take(self, index: slice | NDArray[np.intp]) -> PartDraws:
+        """Return some of the draws."""
+        return PartDraws(self.coef[index], self.noise[index], self.theta[index])
+
 
 @dataclass(frozen=True)
 class ThetaPoints:
@@ -73,29 +77,54 @@ class ThetaPoints:
     points: FloatArray
     log_weights: FloatArray
 
+    @property
+    def effective_share(self) -> float:
+        """The effective number of points (Kish 1965) over their number, in 0..1."""
+        return float(np.exp(-logsumexp(2 * self.log_weights)) / len(self.points))
+
 
 def fit_conversion(
     seen: Conversions, prior: PartPrior, theta: FloatArray, *, fixed_theta: bool = False
 ) -> LaplaceFit:
-    """Find the mode of the conversion part from ``theta`` (S,); ``fixed_theta`` keeps theta there.
+    """Fit the conversion part from ``theta`` (S,); ``fixed_theta`` keeps theta there.
 
     Raises:
         EstimationError: the log likelihood is not finite.
     """
     coef = prior.mean
     expansion = _expand(seen, coef)
-    for step in range(1, MAX_NEWTON_STEPS + 1):  # noqa: B007
+    for n_steps in range(1, MAX_STEPS + 1):  # noqa: B007
         centred = centre(conversion_curvature(expansion, coef), prior)
         last_theta, theta = theta, theta if fixed_theta else maximise(centred, prior, theta)
-        wanted = _mode(centred, prior, theta)
         last_coef = coef
-        coef, expansion = _climb(seen, prior, theta, (coef, expansion), wanted)
+        coef, expansion = _climb(seen, prior, theta, (coef, expansion), _mean(centred, prior, theta))
         moved = _posterior_distance(centred, prior, theta, coef - last_coef)
-        if moved < SMALLEST_STEP and np.max(np.abs(theta - last_theta), initial=0) < SMALLEST_THETA_STEP:
+        if moved < SMALLEST_STEP and np.max(np.abs(theta - last_theta)) < SMALLEST_THETA_STEP:
             break
-    centred = centre(conversion_curvature(expansion, coef), prior)
-    offset = float(expansion.log_likelihood - _quadratic(centred, (coef - prior.mean).ravel()))
-    return _finish(centred, prior, theta, offset, step < MAX_NEWTON_STEPS, step, fixed_theta)
+    mode = _Search(centre(conversion_curvature(expansion, coef), prior), theta, n_steps < MAX_STEPS, n_steps)
+    return _finish(prior, _average_curvature(seen, prior, mode, fixed_theta), fixed_theta)
+
+
+def _average_curvature(seen: Conversions, prior: PartPrior, mode: _Search, fixed_theta: bool) -> _Search:
+    """Move from the mode to the Gaussian closest to the posterior given theta.
+
+    Opper and Archambeau (2009), equations 2 and 3: at the optimum of Gaussian variational inference
+    score and curvature hold in expectation over the approximation itself. Rare conversions make the
+    posterior skewed; this puts the mean where the mode is not (van Niekerk and Rue 2024 do the same
+    for INLA).
+    """
+    centred, theta = mode.centred, mode.theta
+    for n_steps in range(1, MAX_STEPS + 1):  # noqa: B007
+        given = _condition(centred, prior, jnp.asarray(theta))
+        coef = _mean(centred, prior, theta)
+        expansion = _expand_expected(seen, coef, _covariance(given))
+        centred = centre(conversion_curvature(expansion, coef), prior)
+        last_theta, theta = theta, theta if fixed_theta else maximise(centred, prior, theta)
+        moved = _posterior_distance(centred, prior, theta, _mean(centred, prior, theta) - coef)
+        if moved < SMALLEST_STEP and np.max(np.abs(theta - last_theta)) < SMALLEST_THETA_STEP:
+            break
+    converged = mode.converged and n_steps < MAX_STEPS
+    return _Search(centred, theta, converged, mode.n_steps + n_steps)
 
 
 def fit_severity(
@@ -104,22 +133,23 @@ def fit_severity(
     """Fit the severity part from ``theta`` (S + 1,): Gaussian given theta, so no Newton steps."""
     centred = centre(seen.curvature, prior)
     theta = theta if fixed_theta else maximise(centred, prior, theta)
-    return _finish(centred, prior, theta, 0.0, True, 0, fixed_theta)
+    return _finish(prior, _Search(centred, theta, True, 0), fixed_theta)
 
 
-def _finish(
-    centred: Curvature,
-    prior: PartPrior,
-    theta: FloatArray,
-    offset: float,
-    converged: bool,
-    n_steps: int,
-    fixed_theta: bool,
-) -> LaplaceFit:
-    root = np.zeros((len(theta), 0)) if fixed_theta else theta_root(centred, prior, theta)
-    coef = np.asarray(_mode(centred, prior, theta))
+@dataclass(frozen=True)
+class _Search:
+    centred: Curvature
+    theta: FloatArray
+    converged: bool
+    n_steps: int
+
+
+def _finish(prior: PartPrior, found: _Search, fixed_theta: bool) -> LaplaceFit:
+    theta = found.theta
+    root = np.zeros((len(theta), 0)) if fixed_theta else theta_root(found.centred, prior, theta)
+    coef = np.asarray(_mean(found.centred, prior, theta))
     finite = bool(np.isfinite(coef).all() and np.isfinite(theta).all())
-    return LaplaceFit(prior, centred, offset, theta, root, coef, converged and finite, n_steps)
+    return LaplaceFit(prior, found.centred, theta, root, coef, found.converged and finite, found.n_steps)
 
 
 _condition = jax.jit(condition)
@@ -131,14 +161,26 @@ def _expand_jit(seen: Conversions, coef: jax.Array) -> Expansion:
     return seen.expand(coef)
 
 
+@jax.jit
+def _expand_expected(seen: Conversions, coef: jax.Array, covariance: jax.Array) -> Expansion:
+    return seen.expand_expected(coef, covariance)
+
+
+@jax.jit
+def _covariance(given: Conditional) -> jax.Array:
+    """Return the covariance (D, D) of coefficients given theta."""
+    root = solve_triangular(given.factor, jnp.diag(given.sd), lower=True)
+    return root.T @ root
+
+
 def _expand(seen: Conversions, coef: jax.Array) -> Expansion:
     expansion = _expand_jit(seen, coef)
-    if not np.isfinite(expansion.log_likelihood):
+    if not np.isfinite(expansion.log_likelihood).all():
         raise EstimationError("conversion: the log likelihood is not finite; check covariates and outcomes")
     return expansion
 
 
-def _mode(centred: Curvature, prior: PartPrior, theta: FloatArray) -> jax.Array:
+def _mean(centred: Curvature, prior: PartPrior, theta: FloatArray) -> jax.Array:
     given = _condition(centred, prior, jnp.asarray(theta))
     return prior.mean + (given.sd * given.mean).reshape(prior.mean.shape)
 
@@ -156,7 +198,7 @@ def _climb(
     sd = prior.sd(scales)
 
     def penalised(at: jax.Array, log_likelihood: jax.Array) -> float:
-        return float(log_likelihood - 0.5 * jnp.sum(((at - prior.mean) / sd) ** 2))
+        return float(jnp.sum(log_likelihood) - 0.5 * jnp.sum(((at - prior.mean) / sd) ** 2))
 
     floor = penalised(coef, expansion.log_likelihood)
     for _ in range(30):
@@ -174,10 +216,6 @@ def _posterior_distance(centred: Curvature, prior: PartPrior, theta: FloatArray,
     return float(np.sum((np.asarray(given.factor).T @ z) ** 2))
 
 
-def _quadratic(centred: Curvature, delta: jax.Array) -> jax.Array:
-    return centred.linear @ delta - 0.5 * delta @ centred.precision @ delta
-
-
 def theta_points(fit: LaplaceFit, rng: np.random.Generator) -> ThetaPoints:
     """Return points of theta's Gaussian, weighted by evidence over Gaussian density."""
     if fit.theta_root.shape[1] == 0:
@@ -192,36 +230,26 @@ def theta_points(fit: LaplaceFit, rng: np.random.Generator) -> ThetaPoints:
 
 def draw(fit: LaplaceFit, at: ThetaPoints, n: int, rng: np.random.Generator) -> PartDraws:
     """Draw ``n`` sets of coefficients, theta's points taken in proportion to their weights."""
-    return _draw_at(fit, at, _systematic_counts(np.exp(at.log_weights), n, rng), rng)
+    counts = _systematic_counts(np.exp(at.log_weights), n, rng)
+    coefs = [_draw_given(fit, point, m, rng) for point, m in zip(at.points, counts, strict=True) if m]
+    order = rng.permutation(n)
+    theta = np.repeat(at.points, counts, axis=0)[order]
+    noise = np.exp(theta[:, -1]) if fit.prior.has_noise else np.ones(n)
+    return PartDraws(np.concatenate(coefs)[order], noise, theta)
 
 
-def khat(
-    fit: LaplaceFit,
-    seen: Conversions | Severities,
-    at: ThetaPoints,
-    n: int,
-    rng: np.random.Generator,
-) -> float:
-    """Return PSIS k-hat of the approximation of coefficients and theta together, from ``n`` draws.
+def khat(fit: LaplaceFit, seen: Conversions, draws: PartDraws) -> float:
+    """Return PSIS k-hat (Vehtari et al. 2024, section 3) of the quadratic log likelihood at ``draws``.
 
-    Vehtari, Simpson, Gelman, Yao and Gabry (2024), section 3. Without weights to smooth (the severity
-    part with theta held fixed is exact) the result is minus infinity.
+    Given theta the prior is Gaussian, so the ratio of posterior to approximation is that of the log
+    likelihood to its quadratic. Theta's own approximation is what its points' weights correct.
     """
-    counts = _systematic_counts(np.ones(len(at.points)), n, rng)
-    draws = _draw_at(fit, at, counts, rng)
-    ratios = _log_ratios(fit, seen, draws, np.repeat(at.log_weights, counts))
-    if np.ptp(ratios) == 0:
-        return -np.inf
-    return float(array_stats.psislw(ratios)[1])
-
-
-def _draw_at(
-    fit: LaplaceFit, at: ThetaPoints, counts: NDArray[np.intp], rng: np.random.Generator
-) -> PartDraws:
-    coefs = [_draw_given(fit, point, n, rng) for point, n in zip(at.points, counts, strict=True) if n]
-    theta = np.repeat(at.points, counts, axis=0)
-    noise = np.exp(theta[:, -1]) if fit.prior.has_noise else np.ones(len(theta))
-    return PartDraws(np.concatenate(coefs), noise, theta)
+    delta = (draws.coef - np.asarray(fit.prior.mean)).reshape(len(draws.coef), -1)
+    precision, linear = np.asarray(fit.centred.precision), np.asarray(fit.centred.linear)
+    approximate = delta @ linear - 0.5 * np.einsum("ij,ij->i", delta @ precision, delta)
+    exact = np.asarray(_log_likelihoods(seen, jnp.asarray(draws.coef)))
+    _, shape = array_stats.psislw(exact - approximate)
+    return float(shape)
 
 
 def _draw_given(fit: LaplaceFit, point: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
@@ -236,23 +264,6 @@ def _systematic_counts(weights: FloatArray, n: int, rng: np.random.Generator) ->
     edges = np.floor(n * np.cumsum(weights / weights.sum()) + rng.uniform())
     edges[-1] = n
     return np.diff(edges, prepend=0).astype(np.intp)
-
-
-def _log_ratios(
-    fit: LaplaceFit, seen: Conversions | Severities, draws: PartDraws, log_weights: FloatArray
-) -> FloatArray:
-    """Return the log importance ratios (n,) of draws: posterior over approximation, up to a constant.
-
-    ``log_weights`` (n,) are those of each draw's theta point. The severity part is Gaussian given
-    theta, so only theta's own weights are left.
-    """
-    if isinstance(seen, Severities):
-        return log_weights
-    delta = (draws.coef - np.asarray(fit.prior.mean)).reshape(len(draws.coef), -1)
-    precision, linear = np.asarray(fit.centred.precision), np.asarray(fit.centred.linear)
-    approximate = delta @ linear - 0.5 * np.einsum("ij,ij->i", delta @ precision, delta) + fit.offset
-    exact = np.asarray(_log_likelihoods(seen, jnp.asarray(draws.coef)))
-    return log_weights + exact - approximate
 
 
 @jax.jit

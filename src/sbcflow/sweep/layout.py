@@ -7,8 +7,8 @@ run (DVC's); ``metrics/`` holds the small files that Git keeps.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from sbcflow.errors import ArtifactError
 
@@ -24,7 +24,8 @@ KEY_DIGITS = 8
 CONFIG_ID_PATTERN = rf"\d{{4,9}}-[0-9a-f]{{{KEY_DIGITS}}}"
 
 
-class ConfigId(NamedTuple):
+@dataclass(frozen=True)
+class ConfigId:
     """The two facts in the name of a config's folder: its index, and the head of its cache key."""
 
     index: int
