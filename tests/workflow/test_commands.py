@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from workflow_project import Project
 
 RUNS = {
@@ -75,15 +74,14 @@ def test_a_profile_sets_the_cores_and_invalidates_nothing(reproduced: Project) -
     assert "Provided cores: 1 " in reproduced.run("snakemake", "fit_corrections", **chosen).stdout
 
 
-@pytest.mark.parametrize("stage", ["fit_corrections"])
-def test_a_stage_never_makes_what_is_anothers(reproduced: Project, stage: str) -> None:
+def test_a_stage_never_makes_what_is_anothers(reproduced: Project) -> None:
     """Gathered files that look out of date by time are left alone by a later stage."""
     aggregate = reproduced.path / "runs/smoke-train/aggregate.csv"
     for summary in reproduced.path.glob("runs/smoke-train/configs/*/summary.json"):
         summary.touch()
-    before = aggregate.stat()
-    output = reproduced.run("dvc", "repro", "--force", "--single-item", stage).stdout
+    before = aggregate.stat().st_mtime_ns
+    output = reproduced.run("dvc", "repro", "--force", "--single-item", "fit_corrections").stdout
     assert "rule correct" in output
     assert "rule gather" not in output
-    assert aggregate.stat() == before
+    assert aggregate.stat().st_mtime_ns == before
     reproduced.restore()

@@ -3,8 +3,7 @@
 With coef = mean + sd * z, z ~ Normal(0, I) and a quadratic log likelihood, everything about z given
 theta (the logarithms of scales and sigma) is Gaussian in closed form (Rasmussen and Williams 2006,
 equation 2.30; MacKay 1992): precision A = I + S H S, mean A^-1 S g', with S = diag(sd). The evidence
-is what is left of theta. ``unwhiten`` maps independent standard normals to coefficients through that
-Gaussian; it is the coordinate system of the Laplace draws and of NUTS alike. Call under x64.
+is what is left of theta. Call under x64.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
-from jax.scipy.linalg import cho_solve, solve_triangular
+from jax.scipy.linalg import cho_solve
 
 from sbcflow.data import FloatArray
 from sbcflow.likelihood import Curvature
@@ -52,15 +51,6 @@ def condition(centred: Curvature, prior: PartPrior, theta: jax.Array) -> Conditi
     factor = jnp.linalg.cholesky(scaled + jnp.eye(len(sd)))
     mean = cho_solve((factor, True), sd * centred.linear / noise**2)
     return Conditional(factor, mean, sd)
-
-
-def unwhiten(
-    centred: Curvature, prior: PartPrior, theta: jax.Array, u: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Map ``u`` (D,) to z (D,) = mean + L^-T u given ``theta``; also log |dz/du|."""
-    given = condition(centred, prior, theta)
-    z = given.mean + solve_triangular(given.factor, u, trans="T", lower=True)
-    return z, -jnp.sum(jnp.log(jnp.diag(given.factor)))
 
 
 def log_evidence(centred: Curvature, prior: PartPrior, theta: jax.Array) -> jax.Array:

@@ -34,8 +34,8 @@ from sbcflow.likelihood import Conversions, Curvature, Expansion, Severities, co
 from sbcflow.model import PartPrior, split_theta
 
 MAX_STEPS = 60
-SMALLEST_STEP = 1e-4
-SMALLEST_THETA_STEP = 1e-3
+SMALLEST_STEP = 1e-3
+SMALLEST_THETA_STEP = 1e-2
 N_THETA_POINTS = 32
 
 

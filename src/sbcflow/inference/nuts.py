@@ -1,8 +1,11 @@
-"""NUTS on one part, the reference: NumPyro's sampler in the coordinates that Laplace whitened.
+"""NUTS on one part, the reference: NumPyro's sampler in coordinates that the Laplace fit whitened.
 
-The sampler moves in (u, v), both about standard normal: theta = mode + root @ v, and z from u by the
-conditional Gaussian at that theta (``evidence.unwhiten``). The map is a bijection for any quadratic,
-so its quality changes speed only: the density is the NumPyro model's own plus the log Jacobian.
+The sampler moves in (u, v), both about standard normal. Theta = mode + root @ v. The coefficients are
+centred as far as the data speak of them (Gorinova, Moore and Hoffman 2020): with share l of a
+coefficient's information coming from the data, and s its prior sd, z = w (s_mode / s)^l, where
+w = mean + L^-T u has the Laplace fit's Gaussian at theta's mode. The map is a bijection whatever the
+quality of that fit, which changes speed only: the density is the NumPyro model's own plus the log
+Jacobian.
 """
 
 from __future__ import annotations
@@ -14,35 +17,48 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from arviz_stats.base.array import array_stats
-from numpyro.infer.hmc import hmc
+from jax.scipy.linalg import solve_triangular
+from numpyro.infer.hmc import HMCState, hmc
 from numpyro.infer.util import log_density
 
-from sbcflow.data import FloatArray
-from sbcflow.inference.evidence import unwhiten
+from sbcflow.design import Design
+from sbcflow.inference.evidence import condition
 from sbcflow.inference.laplace import LaplaceFit, PartDraws
 from sbcflow.likelihood import Conversions, Curvature, Severities
 from sbcflow.model import PartPrior, part_model, split_theta
 from sbcflow.params import NutsSettings
 
+Position = dict[str, jax.Array]
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Target:
-    """The posterior of one part in whitened coordinates."""
+    """The posterior of one part in whitened coordinates.
+
+    ``mean`` (D,) and ``root`` (D, D) of w; ``data_share`` (D,) in 0..1, ``sd`` (D,) at theta's mode;
+    ``theta`` (T,) and ``theta_root`` (T, T), or (T, 0) where theta is held fixed.
+    """
 
     prior: PartPrior
-    centred: Curvature
-    theta: jax.Array
-    root: jax.Array
     seen: Conversions | Severities
+    mean: jax.Array
+    root: jax.Array
+    data_share: jax.Array
+    sd: jax.Array
+    theta: jax.Array
+    theta_root: jax.Array
 
-    def locate(self, position: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Return theta (T,), z (K, n_columns) and log |dz/du| at a position {u (D,), v (T or 0,)}."""
-        theta = self.theta + self.root @ position["v"]
-        z, log_jacobian = unwhiten(self.centred, self.prior, theta, position["u"])
-        return theta, z.reshape(self.prior.mean.shape), log_jacobian
+    def locate(self, position: Position) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return theta (T,), z (K, n_columns) and log |dz/du| up to a constant, at a position."""
+        theta = self.theta + self.theta_root @ position["v"]
+        scales, _ = split_theta(self.prior, theta)
+        log_shrink = self.data_share * jnp.log(self.sd / self.prior.sd(scales).ravel())
+        w = self.mean + self.root @ position["u"]
+        z = (w * jnp.exp(log_shrink)).reshape(self.prior.mean.shape)
+        return theta, z, jnp.sum(log_shrink)
 
-    def log_density(self, position: dict[str, jax.Array]) -> jax.Array:
+    def log_density(self, position: Position) -> jax.Array:
         """Return the log posterior density () at a position, up to a constant."""
         theta, z, log_jacobian = self.locate(position)
         scales, noise = split_theta(self.prior, theta)
@@ -50,7 +66,35 @@ class Target:
         if self.prior.has_noise:
             sites["noise"] = noise
         model_density, _ = log_density(part_model, (self.prior, self.seen), {}, sites)
-        return model_density + log_jacobian + (jnp.sum(theta) if self.root.shape[1] else 0.0)
+        return model_density + log_jacobian + jnp.sum(theta)
+
+    def coefficients(self, position: Position) -> tuple[jax.Array, jax.Array]:
+        """Return coefficients (K, n_columns) and theta (T,) at a position."""
+        theta, z, _ = self.locate(position)
+        scales, _ = split_theta(self.prior, theta)
+        return self.prior.mean + self.prior.sd(scales) * z, theta
+
+
+@jax.jit
+def _whiten(
+    fit_prior: PartPrior,
+    centred: Curvature,
+    seen: Conversions | Severities,
+    theta: jax.Array,
+    theta_root: jax.Array,
+) -> Target:
+    given = condition(centred, fit_prior, theta)
+    root = solve_triangular(given.factor, jnp.eye(len(given.sd)), trans="T", lower=True)
+    return Target(
+        prior=fit_prior,
+        seen=seen,
+        mean=given.mean,
+        root=root,
+        data_share=jnp.clip(1.0 - jnp.sum(root**2, axis=1), 0.0, 1.0),
+        sd=given.sd,
+        theta=theta,
+        theta_root=theta_root,
+    )
 
 
 @dataclass(frozen=True)
@@ -65,40 +109,39 @@ class NutsRun:
 
 def sample(fit: LaplaceFit, seen: Conversions | Severities, settings: NutsSettings, seed: int) -> NutsRun:
     """Sample a part's posterior, whitened by its Laplace fit; theta moves unless that fit held it."""
-    target = Target(fit.prior, fit.centred, jnp.asarray(fit.theta), jnp.asarray(fit.theta_root), seen)
+    if isinstance(seen, Conversions):
+        seen = Conversions(_materialised(seen.design))
+    target = _whiten(fit.prior, fit.centred, seen, jnp.asarray(fit.theta), jnp.asarray(fit.theta_root))
     keys = jax.random.split(jax.random.key(seed), settings.n_chains)
-    theta, coef, coordinates, diverging = _chains(target, keys, settings)
+    coef, theta, coordinates, diverging = _chains(target, keys, settings)
     coordinates = np.asarray(coordinates)
     flat_theta = np.asarray(theta).reshape(-1, len(fit.theta))
     noise = np.exp(flat_theta[:, -1]) if fit.prior.has_noise else np.ones(len(flat_theta))
     return NutsRun(
         PartDraws(np.asarray(coef).reshape(-1, *fit.prior.mean.shape), noise, flat_theta),
-        rhat=_worst(array_stats.rhat, coordinates, np.max),
-        ess=_worst(array_stats.ess, coordinates, np.min),
+        rhat=float(np.max(array_stats.rhat(coordinates, chain_axis=0, draw_axis=1))),
+        ess=float(np.min(array_stats.ess(coordinates, chain_axis=0, draw_axis=1))),
         n_divergent=int(np.sum(diverging)),
     )
 
 
-def _worst(statistic: object, coordinates: FloatArray, worst: object) -> float:
-    values = statistic(coordinates, chain_axis=0, draw_axis=1)  # type: ignore[operator]
-    return float(worst(values))  # type: ignore[operator]
+@jax.jit
+def _materialised(design: Design) -> Design:
+    return design.materialised()
 
 
 @partial(jax.jit, static_argnames="settings")
-def _chains(
-    target: Target, keys: jax.Array, settings: NutsSettings
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+def _chains(target: Target, keys: jax.Array, settings: NutsSettings) -> tuple[jax.Array, ...]:
     """Run the chains as one batch; arrays lead with (n_chains, n_samples)."""
     return jax.vmap(lambda key: _chain(target, key, settings))(keys)
 
 
-def _chain(
-    target: Target, key: jax.Array, settings: NutsSettings
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+def _chain(target: Target, key: jax.Array, settings: NutsSettings) -> tuple[jax.Array, ...]:
+    """Return coefficients, theta, whitened position and divergence of each kept iteration."""
     start_key, run_key = jax.random.split(key)
-    init_kernel, sample_kernel = hmc(lambda p: -target.log_density(p), algo="NUTS")
-    n_u, n_v = target.prior.mean.size, target.root.shape[1]
+    n_u, n_v = len(target.mean), target.theta_root.shape[1]
     start = jax.random.normal(start_key, (n_u + n_v,))
+    init_kernel, sample_kernel = hmc(lambda position: -target.log_density(position), algo="NUTS")
     state = init_kernel(
         {"u": start[:n_u], "v": start[n_u:]},
         num_warmup=settings.n_warmup,
@@ -108,11 +151,9 @@ def _chain(
     )
     state = jax.lax.fori_loop(0, settings.n_warmup, lambda _, s: sample_kernel(s), state)
 
-    def one(state, _):  # type: ignore[no-untyped-def]
+    def one(state: HMCState, _: None) -> tuple[HMCState, tuple[jax.Array, ...]]:
         state = sample_kernel(state)
-        theta, z, _ = target.locate(state.z)
-        scales, _ = split_theta(target.prior, theta)
-        coef = target.prior.mean + target.prior.sd(scales) * z
-        return state, (theta, coef, jnp.concatenate([state.z["u"], state.z["v"]]), state.diverging)
+        position = jnp.concatenate([state.z["u"], state.z["v"]])
+        return state, (*target.coefficients(state.z), position, state.diverging)
 
     return jax.lax.scan(one, state, length=settings.n_samples)[1]
