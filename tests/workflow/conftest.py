@@ -20,7 +20,7 @@ def project(tmp_path: Path, compilation_cache: Path) -> Project:
     return make_project(tmp_path, compilation_cache)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reproduced(tmp_path_factory: pytest.TempPathFactory, compilation_cache: Path) -> Project:
     """A project after ``dvc repro`` and a commit; each test leaves it as it was."""
     project = make_project(tmp_path_factory.mktemp("reproduced"), compilation_cache)

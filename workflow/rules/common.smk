@@ -7,7 +7,8 @@ from sbcflow.sweep.plan import plan_sweep
 try:
     PARAMS = run_values.parse(config)
 except SbcflowError as error:
-    raise SystemExit(f"error: {error}") from None  # one line, where WorkflowError adds a stack
+    # One line on the terminal, where a WorkflowError would add its stack.
+    raise SystemExit(f"error: {error}") from None
 
 KINDS = {sweep.id: kind for kind, sweep in PARAMS.sweeps().items()}
 

@@ -167,8 +167,7 @@ class HurdleEstimator:
         )
         if isinstance(seen, Severities):
             return posterior
-        checked = draws.take(slice(self.inference.khat_draws))
-        return replace(posterior, khat=laplace.khat(fit, seen, checked))
+        return replace(posterior, khat=laplace.khat(fit, seen, self.inference.khat_draws, rng))
 
     def _by_nuts(
         self, fit: LaplaceFit, seen: Conversions | Severities, rng: np.random.Generator

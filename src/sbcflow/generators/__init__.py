@@ -10,9 +10,9 @@ from typing import Protocol
 
 from sbcflow.data import Simulation
 from sbcflow.errors import ParamsError
-from sbcflow.streams import Purpose, rng_for
 from sbcflow.generators.v2 import V2
 from sbcflow.params import GeneratorFamily, Params
+from sbcflow.streams import Purpose, rng_for
 
 __all__ = ["FAMILIES", "Family", "KnobValues", "Purpose", "make_family", "rng_for"]
 

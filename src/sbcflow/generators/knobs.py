@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 
 from sbcflow.errors import ParamsError
-from sbcflow.streams import Purpose, rng_for
 from sbcflow.params import TEMPLATES
+from sbcflow.streams import Purpose, rng_for
 
 CLUSTER_TEMPLATES = ("clustered", "clustered_realistic")
 POSITIVE_SHARE = 0.65

@@ -9,9 +9,9 @@ import numpy as np
 from sbcflow.data import BoolArray, Covariates, FloatArray, IntArray, Simulation, TestPoints, Trial
 from sbcflow.generators import knobs as v2_knobs
 from sbcflow.generators.covariates import draw_covariates
-from sbcflow.streams import Purpose, rng_for
 from sbcflow.generators.surfaces import Surfaces, SurfaceValues, draw_surfaces
 from sbcflow.params import V2Settings
+from sbcflow.streams import Purpose, rng_for
 
 
 class V2:

@@ -36,7 +36,9 @@ from sbcflow.model import PartPrior, split_theta
 MAX_STEPS = 60
 SMALLEST_STEP = 1e-3
 SMALLEST_THETA_STEP = 1e-2
-N_THETA_POINTS = 32
+N_THETA_POINTS = 64
+STRETCH_AT = 1.5
+STRETCH_RANGE = (0.5, 2.5)
 
 
 @dataclass(frozen=True)
@@ -217,15 +219,34 @@ def _posterior_distance(centred: Curvature, prior: PartPrior, theta: FloatArray,
 
 
 def theta_points(fit: LaplaceFit, rng: np.random.Generator) -> ThetaPoints:
-    """Return points of theta's Gaussian, weighted by evidence over Gaussian density."""
+    """Return quasi-random points of theta, weighted by evidence over density.
+
+    Along each axis of theta's Gaussian the two sides are stretched to where the evidence really falls
+    (Martins, Simpson, Lindgren and Rue 2013, section 3.2): a scale can go to zero, but not far up.
+    """
     if fit.theta_root.shape[1] == 0:
         return ThetaPoints(fit.theta[None], np.zeros(1))
-    sampler = qmc.MultivariateNormalQMC(np.zeros(len(fit.theta)), rng=rng)
-    normal = sampler.random(N_THETA_POINTS)
-    points = fit.theta + normal @ fit.theta_root.T
-    evidence = [float(_log_evidence(fit.centred, fit.prior, jnp.asarray(p))) for p in points]
-    log_weights = np.array(evidence) + 0.5 * np.sum(normal**2, axis=1)
+    below, above = _stretches(fit)
+    normal = qmc.MultivariateNormalQMC(np.zeros(len(fit.theta)), rng=rng).random(N_THETA_POINTS)
+    stretch = np.where(normal < 0, below, above)
+    points = fit.theta + (normal * stretch) @ fit.theta_root.T
+    evidence = np.array([_evidence_at(fit, point) for point in points])
+    log_weights = evidence + 0.5 * np.sum(normal**2, axis=1) + np.sum(np.log(stretch), axis=1)
     return ThetaPoints(points, log_weights - logsumexp(log_weights))
+
+
+def _evidence_at(fit: LaplaceFit, theta: FloatArray) -> float:
+    return float(_log_evidence(fit.centred, fit.prior, jnp.asarray(theta)))
+
+
+def _stretches(fit: LaplaceFit) -> tuple[FloatArray, FloatArray]:
+    """Return how much wider than the Gaussian theta is below and above the mode, (T,) each."""
+    top = _evidence_at(fit, fit.theta)
+    sides = []
+    for side in (-STRETCH_AT, STRETCH_AT):
+        fall = np.array([top - _evidence_at(fit, fit.theta + side * axis) for axis in fit.theta_root.T])
+        sides.append(np.sqrt(STRETCH_AT**2 / 2 / np.maximum(fall, 1e-3)).clip(*STRETCH_RANGE))
+    return sides[0], sides[1]
 
 
 def draw(fit: LaplaceFit, at: ThetaPoints, n: int, rng: np.random.Generator) -> PartDraws:
@@ -238,16 +259,17 @@ def draw(fit: LaplaceFit, at: ThetaPoints, n: int, rng: np.random.Generator) -> 
     return PartDraws(np.concatenate(coefs)[order], noise, theta)
 
 
-def khat(fit: LaplaceFit, seen: Conversions, draws: PartDraws) -> float:
-    """Return PSIS k-hat (Vehtari et al. 2024, section 3) of the quadratic log likelihood at ``draws``.
+def khat(fit: LaplaceFit, seen: Conversions, n: int, rng: np.random.Generator) -> float:
+    """Return PSIS k-hat (Vehtari et al. 2024, section 3) of the coefficients' Gaussian at theta's mode.
 
-    Given theta the prior is Gaussian, so the ratio of posterior to approximation is that of the log
-    likelihood to its quadratic. Theta's own approximation is what its points' weights correct.
+    Estimated from ``n`` draws. Given theta the prior is Gaussian itself, so the ratio of posterior to
+    approximation is that of the log likelihood to its quadratic.
     """
-    delta = (draws.coef - np.asarray(fit.prior.mean)).reshape(len(draws.coef), -1)
+    coefs = _draw_given(fit, fit.theta, n, rng)
+    delta = (coefs - np.asarray(fit.prior.mean)).reshape(n, -1)
     precision, linear = np.asarray(fit.centred.precision), np.asarray(fit.centred.linear)
     approximate = delta @ linear - 0.5 * np.einsum("ij,ij->i", delta @ precision, delta)
-    exact = np.asarray(_log_likelihoods(seen, jnp.asarray(draws.coef)))
+    exact = np.asarray(_log_likelihoods(seen, jnp.asarray(coefs)))
     _, shape = array_stats.psislw(exact - approximate)
     return float(shape)
 

@@ -77,16 +77,16 @@ class Target:
 
 @jax.jit
 def _whiten(
-    fit_prior: PartPrior,
+    prior: PartPrior,
     centred: Curvature,
     seen: Conversions | Severities,
     theta: jax.Array,
     theta_root: jax.Array,
 ) -> Target:
-    given = condition(centred, fit_prior, theta)
+    given = condition(centred, prior, theta)
     root = solve_triangular(given.factor, jnp.eye(len(given.sd)), trans="T", lower=True)
     return Target(
-        prior=fit_prior,
+        prior=prior,
         seen=seen,
         mean=given.mean,
         root=root,

@@ -1,0 +1,153 @@
+"""One config: simulate, fit, score, write its summary (and draws). The job that a sweep fans out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sbcflow.data import Segment, Simulation, segments_of
+from sbcflow.estimators import Posterior, make_estimator
+from sbcflow.files import sha256_of, write_json, write_npz
+from sbcflow.generators import make_family
+from sbcflow.params import Params, SweepKind
+from sbcflow.provenance import numeric_versions
+from sbcflow.scoring import Draws, rank_of, score_fit
+from sbcflow.sweep.layout import draws_path, summary_path
+from sbcflow.sweep.plan import PlannedConfig, plan_config
+
+SUMMARY_SCHEMA = 1
+RANKED_POINTS = 4
+EFFECT_LEVEL = 0.9
+
+
+@dataclass(frozen=True)
+class FittedConfig:
+    """A config's simulation and posterior: CATE draws (n_test, n_draws) and those of average effects."""
+
+    simulation: Simulation
+    posterior: Posterior
+    cate: Draws
+    seconds: Mapping[str, float]
+
+
+def fit_config(params: Params, kind: SweepKind, index: int) -> Path:
+    """Fit the config at ``index`` of a sweep and write its files; the summary comes last.
+
+    Returns the summary's path. What is in it (contract: DESIGN, Files of a sweep) depends on the
+    config alone, times and device aside.
+    """
+    sweep = params.sweeps()[kind]
+    planned = plan_config(params, kind, index)
+    fitted = _fit(params, planned)
+    draws = draws_path(sweep.id, planned.config_id)
+    if sweep.save_samples:
+        points = fitted.simulation.test_points
+        write_npz(
+            draws,
+            draws=fitted.cate,
+            truth=fitted.simulation.test_cate,
+            covariates=points.covariates.values,
+            arm=points.arm,
+        )
+    path = summary_path(sweep.id, planned.config_id)
+    checksum = sha256_of(draws) if sweep.save_samples else None
+    write_json(path, {**summarise(params, planned, fitted), "draws_sha256": checksum})
+    return path
+
+
+def _fit(params: Params, planned: PlannedConfig) -> FittedConfig:
+    started = time.perf_counter()
+    family = make_family(planned.generator_family, params)  # type: ignore[arg-type]
+    simulation = family.simulate(planned.seed, planned.knobs, planned.n_visitors, params.scoring.n_test)
+    simulated = time.perf_counter()
+    posterior = make_estimator(params).fit(simulation.trial, planned.seed)
+    fitted = time.perf_counter()
+    cate = posterior.cate(simulation.test_points)
+    predicted = time.perf_counter()
+    seconds = {
+        "simulate_seconds": simulated - started,
+        "fit_seconds": fitted - simulated,
+        "predict_seconds": predicted - fitted,
+        "wall_seconds": predicted - started,
+    }
+    return FittedConfig(simulation, posterior, cate, seconds)
+
+
+def summarise(params: Params, planned: PlannedConfig, fitted: FittedConfig) -> dict[str, Any]:
+    """Return the summary of a fit, as plain JSON values."""
+    import jax
+
+    simulation, posterior = fitted.simulation, fitted.posterior
+    effects, ranks = _average_effects(params, simulation, posterior)
+    return {
+        "schema": SUMMARY_SCHEMA,
+        "config_id": planned.config_id,
+        "key": planned.key,
+        "config": {
+            "index": planned.index,
+            "seed": planned.seed,
+            "n_visitors": planned.n_visitors,
+            "generator_family": planned.generator_family,
+            "template": planned.template,
+            "knobs": dict(planned.knobs),
+        },
+        "metrics": score_fit(fitted.cate, simulation.test_cate),
+        "effects": effects,
+        "ranks": {**ranks, **_other_ranks(fitted)},
+        "diagnostics": {**posterior.diagnostics(), **describe(simulation)},
+        "timings": dict(fitted.seconds),
+        "device": jax.devices()[0].device_kind,
+        "versions": numeric_versions(),
+    }
+
+
+def describe(simulation: Simulation) -> dict[str, float | int]:
+    """Return what can be seen of a trial without its truth: the regime a correction is fitted in."""
+    trial = simulation.trial
+    return {
+        "n_arms": trial.n_arms,
+        "n_converted": int(trial.converted.sum()),
+        "conversion_rate": float(trial.converted.mean()),
+        "severity_sd": float(np.std(np.log(trial.revenue[trial.converted]), ddof=1)),
+    }
+
+
+def _average_effects(
+    params: Params, simulation: Simulation, posterior: Posterior
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Return the ATEs with their truths, the share of segments covered, and the ATEs' ranks.
+
+    Averages are over the first ``scoring.n_average`` visitors, truth and draws alike.
+    """
+    some = slice(params.scoring.n_average)
+    covariates = simulation.trial.covariates.take(some)
+    segments = (Segment("all", np.ones(len(covariates), dtype=np.bool_)), *segments_of(covariates))
+    truth = np.stack([simulation.visitor_cate[some][s.member].mean(axis=0) for s in segments])
+    draws = posterior.average_cate(covariates, segments)
+    lower, upper = np.quantile(draws, [(1 - EFFECT_LEVEL) / 2, (1 + EFFECT_LEVEL) / 2], axis=-1)
+    covered = (lower <= truth) & (truth <= upper)
+    effects = {"segment_coverage_90": float(covered[1:].mean())}
+    ranks = {}
+    for k in range(truth.shape[1]):
+        name = f"ate_{k + 1}"
+        effects |= {
+            f"{name}_truth": float(truth[0, k]),
+            f"{name}_mean": float(draws[0, k].mean()),
+            f"{name}_sd": float(draws[0, k].std()),
+        }
+        ranks[name] = int(np.sum(draws[0, k] < truth[0, k]))
+    return effects, ranks
+
+
+def _other_ranks(fitted: FittedConfig) -> dict[str, int]:
+    """Return the ranks of the first few test points' CATEs, and of parameters with a known truth."""
+    truth, parameters = fitted.simulation.test_cate, fitted.simulation.parameters
+    ranks = rank_of(truth[:RANKED_POINTS], fitted.cate[:RANKED_POINTS])
+    found = {f"cate_{i}": int(rank) for i, rank in enumerate(ranks)}
+    drawn = fitted.posterior.hyperparameters()
+    return found | {name: int(np.sum(drawn[name] < value)) for name, value in parameters.items()}
