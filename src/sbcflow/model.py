@@ -7,8 +7,9 @@ row of coefficients for everybody (prognostic) and one per treatment arm (its de
     predictor of a visitor in arm k = basis @ (coef[0] + [k > 0] coef[k])
     coef = mean + sd * z,   z ~ Normal(0, 1)
 
-where ``sd`` of a group of columns is a scale, ~ HalfNormal, prognostic and treatment apart, and the
-constant's ``mean`` and ``sd`` are fixed settings.
+The prior sd of a group of m columns, prognostic and treatment apart, is scale / sqrt(m) with scale
+~ HalfNormal: the scale is the spread that the group gives the predictor, however many columns it has.
+The constant's mean and sd are fixed settings.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class PartPrior:
     """The prior of one part; D = K x n_columns coefficients, S scales.
 
     ``mean`` and ``fixed_sd`` (K, n_columns) float64; ``scale_index`` (K, n_columns) int32 gives the
-    scale of a coefficient, -1 where ``fixed_sd`` holds; ``widths`` (S,) of the HalfNormals; ``noise``
+    scale that multiplies ``fixed_sd``, -1 for none; ``widths`` (S,) of the HalfNormals; ``noise``
     (2,): median and log-sd of the LogNormal on sigma, empty for conversion.
     """
 
@@ -77,6 +78,8 @@ def part_prior(structure: Structure, n_arms: int, priors: PartPriors) -> PartPri
     treatment = np.where(position >= 0, position + len(present), -1).astype(np.int32)
     mean, fixed_sd = np.zeros((n_arms, len(group))), np.ones((n_arms, len(group)))
     mean[0, 0], fixed_sd[0, 0], fixed_sd[1:, 0] = priors.intercept_mean, priors.intercept_sd, priors.shift_sd
+    for g in present:
+        fixed_sd[:, group == g] = 1 / math.sqrt(structure.group_sizes[g])
     noise = (priors.noise_median, priors.noise_log_sd) if isinstance(priors, SeverityPriors) else ()
     widths = np.repeat([priors.prognostic_scale, priors.treatment_scale], len(present))
     return PartPrior(

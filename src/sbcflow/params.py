@@ -150,7 +150,7 @@ class PartPriors(_Settings):
 
     Normal(``intercept_mean``, ``intercept_sd``) for control's level, Normal(0, ``shift_sd``) for the
     shift of each treatment arm, HalfNormal(``prognostic_scale``) and HalfNormal(``treatment_scale``)
-    for the standard deviations of the groups of basis coefficients.
+    for the spread that each group of basis columns gives the predictor.
     """
 
     intercept_mean: Finite

@@ -21,6 +21,7 @@ from sbcflow.runtime import numerics
 from sbcflow.streams import Purpose, rng_for
 
 FEWEST_CONVERSIONS = 2
+FEWEST_THETA_POINTS = 4.0
 LARGEST_RHAT = 1.05
 SMALLEST_ESS = 100.0
 LARGEST_DIVERGENT_SHARE = 0.01
@@ -31,7 +32,7 @@ class PartPosterior:
     """Draws of one part and how they were come by.
 
     ``khat`` is None where there is nothing to check: the severity part is Gaussian given theta, and
-    NUTS approximates nothing. ``theta_share`` is the effective share of theta's points, of Laplace
+    NUTS approximates nothing. ``theta_points`` is the effective number of theta's points, of Laplace
     alone; ``rhat``, ``ess`` and ``n_divergent`` are of NUTS alone.
     """
 
@@ -41,7 +42,7 @@ class PartPosterior:
     converged: bool
     n_newton: int
     khat: float | None = None
-    theta_share: float | None = None
+    theta_points: float | None = None
     escalated: bool = False
     rhat: float | None = None
     ess: float | None = None
@@ -107,7 +108,7 @@ class HurdlePosterior:
             **{
                 f"{name}_{part}": getattr(posterior, name)
                 for part, posterior in (("conversion", conversion), ("severity", severity))
-                for name in ("method", "theta_share", "rhat", "ess", "n_divergent")
+                for name in ("method", "theta_points", "rhat", "ess", "n_divergent")
             },
         }
 
@@ -162,8 +163,9 @@ class HurdleEstimator:
     ) -> PartPosterior:
         at = laplace.theta_points(fit, rng)
         draws = laplace.draw(fit, at, self.inference.n_draws, rng)
+        converged = fit.converged and at.effective_number >= FEWEST_THETA_POINTS
         posterior = PartPosterior(
-            fit.prior, draws, "laplace", fit.converged, fit.n_steps, theta_share=at.effective_share
+            fit.prior, draws, "laplace", converged, fit.n_steps, theta_points=at.effective_number
         )
         if isinstance(seen, Severities):
             return posterior

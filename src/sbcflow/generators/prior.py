@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sbcflow.data import Covariates, Feature, FloatArray, Simulation, TestPoints, Trial
+from sbcflow.data import Covariates, Feature, FloatArray, IntArray, Simulation, TestPoints, Trial
 from sbcflow.params import ModelSettings, PartPriors, PriorSettings
 from sbcflow.streams import Purpose, rng_for
 
@@ -123,7 +123,8 @@ def _draw_trial(
     seed: int, covariates: Covariates, rate: FloatArray, spend: FloatArray, noise: float
 ) -> Trial:
     n, n_arms = rate.shape
-    arm = rng_for(seed, Purpose.ASSIGNMENT).integers(0, n_arms, size=n, dtype=np.int32)
+    assignment = rng_for(seed, Purpose.ASSIGNMENT)
+    arm: IntArray = assignment.integers(0, n_arms, size=n, dtype=np.int32)
     seen = np.arange(n), arm
     converted = rng_for(seed, Purpose.CONVERSION).random(n) < rate[seen]
     factor = np.exp(noise * rng_for(seed, Purpose.REVENUE).standard_normal(n) - noise**2 / 2)

@@ -17,10 +17,13 @@ import scipy.optimize
 from jax.scipy.linalg import cho_solve
 
 from sbcflow.data import FloatArray
+from sbcflow.errors import EstimationError
 from sbcflow.likelihood import Curvature
 from sbcflow.model import PartPrior, log_prior_theta, split_theta
 
 SMALLEST_SCALE, LARGEST_SCALE = 1e-4, 1e2
+BOX = 2.0
+MAX_BOXES = 10
 GRADIENT_STEP = 1e-3
 WIDEST_ROOT = 1.5
 
@@ -90,15 +93,31 @@ def _noise_gradient(
 
 
 def maximise(centred: Curvature, prior: PartPrior, start: FloatArray) -> FloatArray:
-    """Return the theta (S or S + 1,) of largest evidence, searched from ``start``."""
+    """Return the theta (S or S + 1,) of largest evidence, searched from ``start``.
+
+    The search moves a box of half-width BOX, so that no step leaves what float64 can factor.
+
+    Raises:
+        EstimationError: the evidence is not finite, or no top is found in MAX_BOXES boxes.
+    """
 
     def objective(theta: FloatArray) -> tuple[float, FloatArray]:
         value, gradient = evidence_and_gradient(centred, prior, jnp.asarray(theta))
         return -float(value), -np.asarray(gradient)
 
-    bounds = [(np.log(SMALLEST_SCALE), np.log(LARGEST_SCALE))] * len(start)
-    found = scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(found.x)
+    theta = start
+    for _ in range(MAX_BOXES):
+        low = np.maximum(theta - BOX, np.log(SMALLEST_SCALE))
+        high = np.minimum(theta + BOX, np.log(LARGEST_SCALE))
+        bounds = list(zip(low, high, strict=True))
+        found = scipy.optimize.minimize(objective, theta, jac=True, method="L-BFGS-B", bounds=bounds)
+        theta = np.asarray(found.x)
+        if not np.isfinite(found.fun):
+            raise EstimationError("the evidence of the scales is not finite; check covariates and outcomes")
+        inner = (theta > low) | (low == np.log(SMALLEST_SCALE))
+        if np.all(inner & (theta < high)):
+            return theta
+    raise EstimationError(f"the evidence of the scales has no top after {MAX_BOXES} searches")
 
 
 def theta_root(centred: Curvature, prior: PartPrior, theta: FloatArray) -> FloatArray:

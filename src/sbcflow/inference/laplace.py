@@ -17,8 +17,6 @@ import scipy.linalg
 from arviz_stats.base.array import array_stats
 from jax.scipy.linalg import solve_triangular
 from numpy.typing import NDArray
-from scipy.special import logsumexp
-from scipy.stats import qmc
 
 from sbcflow.data import FloatArray
 from sbcflow.errors import EstimationError
@@ -30,15 +28,14 @@ from sbcflow.inference.evidence import (
     maximise,
     theta_root,
 )
+from sbcflow.inference.integrate import ThetaPoints, integrate
 from sbcflow.likelihood import Conversions, Curvature, Expansion, Severities, conversion_curvature
 from sbcflow.model import PartPrior, split_theta
 
 MAX_STEPS = 60
 SMALLEST_STEP = 1e-3
 SMALLEST_THETA_STEP = 1e-2
-N_THETA_POINTS = 64
-STRETCH_AT = 1.5
-STRETCH_RANGE = (0.5, 2.5)
+MIXTURE_POINTS = 64
 
 
 @dataclass(frozen=True)
@@ -70,19 +67,6 @@ class PartDraws:
     def take(self, index: slice | NDArray[np.intp]) -> PartDraws:
         """Return some of the draws."""
         return PartDraws(self.coef[index], self.noise[index], self.theta[index])
-
-
-@dataclass(frozen=True)
-class ThetaPoints:
-    """Points of theta's Gaussian (P, T) and the log of their normalised importance weights (P,)."""
-
-    points: FloatArray
-    log_weights: FloatArray
-
-    @property
-    def effective_share(self) -> float:
-        """The effective number of points (Kish 1965) over their number, in 0..1."""
-        return float(np.exp(-logsumexp(2 * self.log_weights)) / len(self.points))
 
 
 def fit_conversion(
@@ -219,39 +203,20 @@ def _posterior_distance(centred: Curvature, prior: PartPrior, theta: FloatArray,
 
 
 def theta_points(fit: LaplaceFit, rng: np.random.Generator) -> ThetaPoints:
-    """Return quasi-random points of theta, weighted by evidence over density.
-
-    Along each axis of theta's Gaussian the two sides are stretched to where the evidence really falls
-    (Martins, Simpson, Lindgren and Rue 2013, section 3.2): a scale can go to zero, but not far up.
-    """
+    """Return weighted points of theta's posterior; the one point it is held at, where it is."""
     if fit.theta_root.shape[1] == 0:
         return ThetaPoints(fit.theta[None], np.zeros(1))
-    below, above = _stretches(fit)
-    normal = qmc.MultivariateNormalQMC(np.zeros(len(fit.theta)), rng=rng).random(N_THETA_POINTS)
-    stretch = np.where(normal < 0, below, above)
-    points = fit.theta + (normal * stretch) @ fit.theta_root.T
-    evidence = np.array([_evidence_at(fit, point) for point in points])
-    log_weights = evidence + 0.5 * np.sum(normal**2, axis=1) + np.sum(np.log(stretch), axis=1)
-    return ThetaPoints(points, log_weights - logsumexp(log_weights))
 
+    def log_density(theta: FloatArray) -> float:
+        return float(_log_evidence(fit.centred, fit.prior, jnp.asarray(theta)))
 
-def _evidence_at(fit: LaplaceFit, theta: FloatArray) -> float:
-    return float(_log_evidence(fit.centred, fit.prior, jnp.asarray(theta)))
-
-
-def _stretches(fit: LaplaceFit) -> tuple[FloatArray, FloatArray]:
-    """Return how much wider than the Gaussian theta is below and above the mode, (T,) each."""
-    top = _evidence_at(fit, fit.theta)
-    sides = []
-    for side in (-STRETCH_AT, STRETCH_AT):
-        fall = np.array([top - _evidence_at(fit, fit.theta + side * axis) for axis in fit.theta_root.T])
-        sides.append(np.sqrt(STRETCH_AT**2 / 2 / np.maximum(fall, 1e-3)).clip(*STRETCH_RANGE))
-    return sides[0], sides[1]
+    return integrate(log_density, fit.theta, fit.theta_root, rng)
 
 
 def draw(fit: LaplaceFit, at: ThetaPoints, n: int, rng: np.random.Generator) -> PartDraws:
-    """Draw ``n`` sets of coefficients, theta's points taken in proportion to their weights."""
-    counts = _systematic_counts(np.exp(at.log_weights), n, rng)
+    """Draw ``n`` sets of coefficients, at up to MIXTURE_POINTS of theta's points taken by weight."""
+    taken = _systematic_counts(np.exp(at.log_weights), MIXTURE_POINTS, rng)
+    counts = _systematic_counts(taken.astype(np.float64), n, rng)
     coefs = [_draw_given(fit, point, m, rng) for point, m in zip(at.points, counts, strict=True) if m]
     order = rng.permutation(n)
     theta = np.repeat(at.points, counts, axis=0)[order]

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sbcflow import manifest as manifests
 from sbcflow.errors import ArtifactError
 from sbcflow.files import read_json, replacing, sha256_of, write_json
 from sbcflow.params import Params, SweepKind, SweepSettings, TestSweepSettings
-from sbcflow.provenance import environment, git_state, new_experiment_id
 from sbcflow.sweep.layout import (
     aggregate_path,
-    configs_dir,
     draws_path,
     dvclive_dir,
-    manifest_path,
     metrics_path,
-    run_dir,
     summary_path,
 )
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
-from sbcflow.tracking import TrackedFit, write_dvclive
+from sbcflow.tracking import write_dvclive
 
 SECTIONS = ("metrics", "effects", "ranks", "diagnostics")
 
@@ -91,3 +83,40 @@ def _check_summary(sweep: SweepSettings, planned: PlannedConfig, summary: Any) -
         draws = draws_path(sweep.id, planned.config_id)
         if not draws.is_file() or sha256_of(draws) != summary["draws_sha256"]:
             raise ArtifactError(f"{draws}: is missing or altered (its sha256 is in {path.name})")
+
+
+def _train_experiment(params: Params) -> str:
+    path = manifest_path(params.train_sweep.id)
+    experiment_id: str = manifests.read(path)["experiment_id"]
+    return experiment_id
+
+
+def _prune(sweep: SweepSettings, plan: Iterable[PlannedConfig]) -> None:
+    """Remove the configs that the plan doesn't name."""
+    planned = {config.config_id for config in plan}
+    for folder in configs_dir(sweep.id).iterdir():
+        if folder.name not in planned:
+            shutil.rmtree(folder)
+
+
+def _tracked(summary: Mapping[str, Any]) -> TrackedFit:
+    config = summary["config"]
+    return TrackedFit(
+        config_id=summary["config_id"],
+        config_seed=config["seed"],
+        n_visitors=config["n_visitors"],
+        generator_family=config["generator_family"],
+        metrics={**summary["metrics"], "wall_seconds": summary["timings"]["wall_seconds"]},
+    )
+
+
+def _sweep_metrics(table: pd.DataFrame) -> dict[str, float | int]:
+    """Return what DVC shows of a sweep: counts, and the mean of every metric over converged fits."""
+    converged = table[table["diagnostics.converged"]]
+    means = converged.filter(regex=r"^metrics\.").mean()
+    return {
+        "n_fits": len(table),
+        "n_converged": len(converged),
+        "n_escalated": int(table["diagnostics.escalated"].sum()),
+        **{str(name).removeprefix("metrics."): float(mean) for name, mean in means.items()},
+    }

@@ -1,0 +1,140 @@
+"""The run evaluate_layered: the correction's scorecard on a test sweep that it has never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from sbcflow import manifest
+from sbcflow.calibration.evaluate import TestFit
+from sbcflow.calibration.layered import METHODS, LayeredCorrection
+from sbcflow.calibration.scorecard import Scorecard, evaluate
+from sbcflow.errors import ArtifactError
+from sbcflow.files import read_npz, replacing, write_json
+from sbcflow.params import Params
+from sbcflow.sweep.layout import (
+    aggregate_path,
+    coverage_curve_path,
+    draws_path,
+    manifest_path,
+    metrics_path,
+    run_dir,
+    scorecard_csv_path,
+    scorecard_json_path,
+)
+from sbcflow.sweep.plan import config_seeds
+from sbcflow.sweep.record import write_manifest
+
+
+def write_evaluation(params: Params) -> None:
+    """Score the correction and write runs/<id>/, the stage's metrics and the plot's data.
+
+    Raises:
+        ArtifactError: a run is missing or altered, the correction was fitted on another train sweep
+            than the test sweep names, or the two sweeps share a seed.
+    """
+    settings = params.evaluate_layered
+    lineage = prove_lineage(params)
+    correction = LayeredCorrection.load(run_dir(params.fit_corrections.id))
+    scorecard = evaluate(read_test_fits(params.test_sweep.id), correction, settings)
+    _write_scorecard(settings.id, scorecard)
+    write_manifest(
+        settings.id,
+        "evaluation",
+        params=settings.model_dump(mode="json"),
+        seed=settings.seed,
+        links=lineage,
+    )
+    _write_metrics(scorecard)
+
+
+def prove_lineage(params: Params) -> dict[str, Any]:
+    """Return the experiment_ids of train sweep, test sweep and corrections, and how seeds are apart.
+
+    Raises:
+        ArtifactError: the runs do not belong together, or a seed is in both sweeps.
+    """
+    train = manifest.read(manifest_path(params.train_sweep.id))
+    test = manifest.read(manifest_path(params.test_sweep.id))
+    corrections = manifest.read(manifest_path(params.fit_corrections.id))
+    named = {
+        manifest_path(params.test_sweep.id): test["pytyche"]["calibration"]["links"][
+            "trained_correction_from"
+        ],
+        manifest_path(params.fit_corrections.id): corrections["pytyche"]["sbcflow"]["links"]["trained_on"],
+    }
+    for path, experiment_id in named.items():
+        if experiment_id != train["experiment_id"]:
+            raise ArtifactError(
+                f"{path}: names the train sweep {experiment_id}, but {params.train_sweep.id} is "
+                f"{train['experiment_id']}; run the stage again"
+            )
+    train_seeds = _proven_seeds(params.train_sweep.id, train)
+    test_seeds = _proven_seeds(params.test_sweep.id, test)
+    if shared := train_seeds & test_seeds:
+        raise ArtifactError(f"train and test sweep share {len(shared)} seeds, such as {min(shared)}")
+    return {
+        "train": train["experiment_id"],
+        "test": test["experiment_id"],
+        "corrections": corrections["experiment_id"],
+        "n_train_seeds": len(train_seeds),
+        "n_test_seeds": len(test_seeds),
+        "n_shared_seeds": 0,
+    }
+
+
+def _proven_seeds(run_id: str, sweep_manifest: manifest.Manifest) -> set[int]:
+    """The seeds that a manifest's master seed makes, which must be those of the sweep's table."""
+    calibration = sweep_manifest["pytyche"]["calibration"]
+    seeds = config_seeds(
+        calibration["master_seed"],
+        calibration["sweep_kind"],
+        calibration["n_configs"],
+        calibration["scales"],
+    )
+    path = aggregate_path(run_id)
+    if list(seeds) != pd.read_csv(path)["config_seed"].tolist():
+        raise ArtifactError(f"{path}: config_seed is not what its manifest's master_seed makes")
+    return set(seeds)
+
+
+def read_test_fits(run_id: str) -> Iterator[TestFit]:
+    """Yield the fits of a test sweep, draws included, one at a time."""
+    for row in pd.read_csv(aggregate_path(run_id)).to_dict(orient="records"):
+        config_id = str(row["config_id"])
+        samples = read_npz(draws_path(run_id, config_id))
+        yield TestFit(
+            config_id=config_id,
+            n_visitors=int(row["n_visitors"]),
+            template=str(row["template"]),
+            conversion_rate=float(row["diagnostics.conversion_rate"]),
+            converged=bool(row["diagnostics.converged"]),
+            draws=samples["draws"],
+            truth=samples["truth"],
+        )
+
+
+def _write_scorecard(run_id: str, scorecard: Scorecard) -> None:
+    with replacing(scorecard_csv_path(run_id)) as stream:
+        scorecard.table.to_csv(stream, index=False, lineterminator="\n")
+    write_json(scorecard_json_path(run_id), scorecard.summary)
+
+
+def _write_metrics(scorecard: Scorecard) -> None:
+    curves = scorecard.curves.pivot(index="nominal", columns="method", values="coverage")[list(METHODS)]
+    curves.insert(0, "ideal", curves.index)
+    with replacing(coverage_curve_path()) as stream:
+        curves.to_csv(stream, lineterminator="\n")
+    summary = scorecard.summary
+    errors = summary["mean_absolute_coverage_error"]
+    write_json(
+        metrics_path("evaluate_layered"),
+        {
+            "n_fits": summary["n_fits"],
+            "mean_absolute_coverage_error": {method: errors[method]["value"] for method in METHODS},
+            "crps": {method: summary["crps"][method]["value"] for method in METHODS},
+            "verdict": summary["verdict"]["code"],
+        },
+    )
