@@ -124,7 +124,7 @@ def _draw_trial(
 ) -> Trial:
     n, n_arms = rate.shape
     assignment = rng_for(seed, Purpose.ASSIGNMENT)
-    arm: IntArray = assignment.integers(0, n_arms, size=n, dtype=np.int32)
+    arm: IntArray = np.asarray(assignment.integers(0, n_arms, size=n, dtype=np.int32))
     seen = np.arange(n), arm
     converted = rng_for(seed, Purpose.CONVERSION).random(n) < rate[seen]
     factor = np.exp(noise * rng_for(seed, Purpose.REVENUE).standard_normal(n) - noise**2 / 2)

@@ -12,13 +12,14 @@ import numpy as np
 
 from sbcflow.data import Segment, Simulation, segments_of
 from sbcflow.estimators import Posterior, make_estimator
-from sbcflow.files import sha256_of, write_json, write_npz
+from sbcflow.files import sha256_of, write_npz
 from sbcflow.generators import make_family
 from sbcflow.params import Params, SweepKind
 from sbcflow.provenance import numeric_versions
 from sbcflow.scoring import Draws, rank_of, score_fit
 from sbcflow.sweep.layout import draws_path, summary_path
 from sbcflow.sweep.plan import PlannedConfig, plan_config
+from sbcflow.sweep.summary import write_summary
 
 SUMMARY_SCHEMA = 1
 RANKED_POINTS = 4
@@ -56,7 +57,7 @@ def fit_config(params: Params, kind: SweepKind, index: int) -> Path:
         )
     path = summary_path(sweep.id, planned.config_id)
     checksum = sha256_of(draws) if sweep.save_samples else None
-    write_json(path, {**summarise(params, planned, fitted), "draws_sha256": checksum})
+    write_summary(path, {**summarise(params, planned, fitted), "draws_sha256": checksum})
     return path
 
 

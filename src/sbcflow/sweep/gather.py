@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from sbcflow.errors import ArtifactError
-from sbcflow.files import read_json, replacing, sha256_of, write_json
+from sbcflow import manifest as manifests
+from sbcflow.files import replacing, write_json
 from sbcflow.params import Params, SweepKind, SweepSettings, TestSweepSettings
-from sbcflow.sweep.layout import (
-    aggregate_path,
-    draws_path,
-    dvclive_dir,
-    metrics_path,
-    summary_path,
-)
+from sbcflow.sweep.layout import aggregate_path, configs_dir, dvclive_dir, manifest_path, metrics_path
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
-from sbcflow.tracking import write_dvclive
+from sbcflow.sweep.record import write_manifest
+from sbcflow.sweep.summary import read_summary
+from sbcflow.tracking import TrackedFit, write_dvclive
 
 SECTIONS = ("metrics", "effects", "ranks", "diagnostics")
+SETTINGS = ("generators", "estimator", "model", "inference", "scoring")
 
 
 def gather_sweep(params: Params, kind: SweepKind) -> None:
@@ -31,7 +29,7 @@ def gather_sweep(params: Params, kind: SweepKind) -> None:
     """
     sweep = params.sweeps()[kind]
     plan = plan_sweep(params, kind)
-    summaries = [_read_summary(sweep, planned) for planned in plan]
+    summaries = [read_summary(sweep, planned) for planned in plan]
     link = _train_experiment(params) if isinstance(sweep, TestSweepSettings) else None
     _prune(sweep, plan)
     table = aggregate(summaries)
@@ -63,26 +61,26 @@ def _row(summary: Mapping[str, Any]) -> dict[str, Any]:
     return row | {"wall_seconds": summary["timings"]["wall_seconds"]}
 
 
-def _read_summary(sweep: SweepSettings, planned: PlannedConfig) -> dict[str, Any]:
-    path = summary_path(sweep.id, planned.config_id)
-    try:
-        summary = read_json(path)
-        _check_summary(sweep, planned, summary)
-    except ArtifactError as error:
-        raise ArtifactError(f"{error}; to refit it: rm -r {path.parent}") from None
-    return dict(summary)
-
-
-def _check_summary(sweep: SweepSettings, planned: PlannedConfig, summary: Any) -> None:  # noqa: ANN401
-    path = summary_path(sweep.id, planned.config_id)
-    if not isinstance(summary, dict) or summary.get("key") != planned.key:
-        raise ArtifactError(f"{path}: does not carry the key {planned.key} of its config")
-    if summary.get("seal") != seal(summary):
-        raise ArtifactError(f"{path}: was edited after it was written (its seal does not match)")
-    if sweep.save_samples:
-        draws = draws_path(sweep.id, planned.config_id)
-        if not draws.is_file() or sha256_of(draws) != summary["draws_sha256"]:
-            raise ArtifactError(f"{draws}: is missing or altered (its sha256 is in {path.name})")
+def _write_manifest(params: Params, kind: SweepKind, link: str | None) -> None:
+    sweep = params.sweeps()[kind]
+    calibration: dict[str, object] = {
+        "master_seed": sweep.master_seed,
+        "n_configs": sweep.n_configs,
+        "scales": list(sweep.scales),
+        "generator_family": sweep.generator_family,
+        "sweep_kind": kind,
+        "save_samples": sweep.save_samples,
+    }
+    if link is not None:
+        calibration["links"] = {"trained_correction_from": link}
+    settings = params.model_dump(mode="json", include=set(SETTINGS))
+    write_manifest(
+        sweep.id,
+        "sweep",
+        params={"sweep": sweep.model_dump(mode="json"), **settings},
+        seed=sweep.master_seed,
+        calibration=calibration,
+    )
 
 
 def _train_experiment(params: Params) -> str:

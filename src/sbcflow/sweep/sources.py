@@ -37,6 +37,7 @@ NOT_NUMERIC: Mapping[str, str] = {
     "sbcflow.sweep.plan": "makes the configs; each is in its key",
     "sbcflow.sweep.progress": "a line on the terminal",
     "sbcflow.sweep.sources": "makes the key",
+    "sbcflow.sweep.summary": "how a summary is written, not what is in it",
 }
 
 _Tree = str | list["_Tree"]
