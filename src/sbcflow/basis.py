@@ -25,6 +25,7 @@ from sbcflow.params import BasisSettings
 GROUPS = ("main", "curve", "interaction")
 CLAMP_QUANTILES = (0.005, 0.995)
 KNOT_QUANTILES = (0.05, 0.95)
+SMALLEST_KNOT_GAP = 0.02
 N_REFERENCE = 20_000
 N_CURVATURE_GRID = 400
 SMALLEST_SPREAD = 1e-6
@@ -189,7 +190,11 @@ def _clamp(values: FloatArray) -> tuple[float, float]:
 
 
 def _knots(features: tuple[Feature, ...], reference: FloatArray, n_knots: int) -> dict[int, FloatArray]:
-    """Knots on the clamped 0..1 range of each continuous feature that has at least three distinct ones."""
+    """Knots on the clamped 0..1 range of each continuous feature that has at least three of them.
+
+    Knots are values that occur, so that the data tell all curves apart, and SMALLEST_KNOT_GAP apart:
+    where a heavy tail crowds them, curves are differences of cubes too large for float32.
+    """
     found = {}
     for source, feature in enumerate(features):
         if feature.kind != "continuous":
@@ -198,10 +203,20 @@ def _knots(features: tuple[Feature, ...], reference: FloatArray, n_knots: int) -
         if high == low:
             continue
         position = (np.clip(reference[:, source], low, high) - low) / (high - low)
-        knots = np.unique(np.quantile(position, np.linspace(*KNOT_QUANTILES, n_knots)))
+        quantiles = np.linspace(*KNOT_QUANTILES, n_knots)
+        knots = _apart(np.quantile(position, quantiles, method="inverted_cdf"))
         if len(knots) >= 3:
             found[source] = knots
     return found
+
+
+def _apart(knots: FloatArray) -> FloatArray:
+    """Return the sorted knots less those within SMALLEST_KNOT_GAP of the one kept before."""
+    kept = [knots[0]]
+    for knot in knots[1:]:
+        if knot - kept[-1] >= SMALLEST_KNOT_GAP:
+            kept.append(knot)
+    return np.array(kept)
 
 
 def _fit_main(

@@ -17,6 +17,14 @@ from sbcflow.errors import DataError
 from sbcflow.levels import LEVELS, coverage_metric
 
 SCORED_LEVEL = 0.9
+METRICS = (
+    *(coverage_metric(level) for level in LEVELS),
+    "rmse",
+    "bias",
+    "mean_width_90",
+    "interval_score_90",
+    "crps",
+)
 
 Draws = NDArray[np.floating[Any]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,13 @@ from sbcflow.calibration.evaluate import CRPS_LEVELS, TestFit, TestScores, score
 from sbcflow.calibration.groups import Group, groups_of
 from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.data import FloatArray
+from sbcflow.errors import ArtifactError
+from sbcflow.files import read_json
 from sbcflow.levels import LEVELS
 from sbcflow.params import EvaluationSettings
 
+TABLE_FILE = "scorecard.csv"
+SUMMARY_FILE = "scorecard.json"
 TABLE_COLUMNS = (
     "group_kind",
     "group",
@@ -32,6 +37,10 @@ TABLE_COLUMNS = (
 )
 
 
+# What the printed form needs of scorecard.json.
+SUMMARY_KEYS = ("n_fits", "n_excluded", COVERAGE_ERROR, "crps", "worst_template", "anchor", "verdict")
+
+
 @dataclass(frozen=True)
 class Scorecard:
     """``table`` is scorecard.csv (columns ``TABLE_COLUMNS``), ``summary`` scorecard.json, and
@@ -40,6 +49,21 @@ class Scorecard:
     table: pd.DataFrame
     curves: pd.DataFrame
     summary: dict[str, Any]
+
+    @classmethod
+    def load(cls, directory: Path | str) -> Scorecard:
+        """Read a scorecard from the folder of an evaluation.
+
+        Raises:
+            ArtifactError: a file is missing, damaged, or lacks what a scorecard has.
+        """
+        folder = Path(directory)
+        table = _read_table(folder / TABLE_FILE)
+        summary = read_json(folder / SUMMARY_FILE)
+        missing = [key for key in SUMMARY_KEYS if not isinstance(summary, dict) or key not in summary]
+        if missing:
+            raise ArtifactError(f"{folder / SUMMARY_FILE}: is missing {', '.join(missing)}")
+        return cls(table, _curves(table), summary)
 
 
 def evaluate(
@@ -55,9 +79,29 @@ def evaluate(
     """
     scores = score_test_fits(fits, correction)
     table = _table(scores, settings)
+    return Scorecard(table, _curves(table), _summary(scores, table, correction, settings))
+
+
+def _curves(table: pd.DataFrame) -> pd.DataFrame:
     overall = table[table["group_kind"] == "all"]
     curves = overall[["level", "method", "coverage"]].rename(columns={"level": "nominal"})
-    return Scorecard(table, curves.reset_index(drop=True), _summary(scores, table, correction, settings))
+    return curves.reset_index(drop=True)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file; the folder of an evaluation holds it") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read as a table: {' '.join(str(error).split())}") from None
+    missing = [name for name in TABLE_COLUMNS if name not in table]
+    if missing:
+        raise ArtifactError(f"{path}: is missing the columns {', '.join(missing)}")
+    n_overall, expected = int((table["group_kind"] == "all").sum()), len(LEVELS) * len(METHODS)
+    if n_overall != expected:
+        raise ArtifactError(f"{path}: has {n_overall} rows over all fits; must have {expected}")
+    return table
 
 
 def _table(scores: TestScores, settings: EvaluationSettings) -> pd.DataFrame:

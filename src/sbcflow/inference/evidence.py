@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
-from jax.scipy.linalg import cho_solve
+from jax.scipy.linalg import cho_solve, solve_triangular
 
 from sbcflow.data import FloatArray
 from sbcflow.errors import EstimationError
@@ -58,7 +58,12 @@ def condition(centred: Curvature, prior: PartPrior, theta: jax.Array) -> Conditi
 
 def log_evidence(centred: Curvature, prior: PartPrior, theta: jax.Array) -> jax.Array:
     """Return log p(theta) + log of the integrated likelihood (), up to a constant."""
-    given = condition(centred, prior, theta)
+    return _log_evidence_given(centred, condition(centred, prior, theta), prior, theta)
+
+
+def _log_evidence_given(
+    centred: Curvature, given: Conditional, prior: PartPrior, theta: jax.Array
+) -> jax.Array:
     _, noise = split_theta(prior, theta)
     fitted = given.mean @ (given.sd * centred.linear) / noise**2
     data = 0.5 * fitted - 0.5 * centred.squares / noise**2 - centred.n * jnp.log(noise)
@@ -71,24 +76,25 @@ def evidence_and_gradient(
 ) -> tuple[jax.Array, jax.Array]:
     """Return the log evidence () and its gradient, by MacKay's (1992) closed form: sum z^2 + var z - 1."""
     given = condition(centred, prior, theta)
-    inverse = cho_solve((given.factor, True), jnp.eye(len(given.sd)))
-    explained = given.mean**2 + jnp.diag(inverse) - 1.0
+    root = solve_triangular(given.factor, jnp.eye(len(given.sd)), lower=True)
+    variance = jnp.sum(root**2, axis=0)
+    explained = given.mean**2 + variance - 1.0
     index = prior.scale_index.ravel()
     gradient = jax.ops.segment_sum(explained, jnp.where(index < 0, prior.n_scales, index), prior.n_scales + 1)
     gradient = gradient[: prior.n_scales]
     if prior.has_noise:
-        gradient = jnp.append(gradient, _noise_gradient(centred, given, inverse, prior, theta))
-    value = log_evidence(centred, prior, theta)
+        gradient = jnp.append(gradient, _noise_gradient(centred, given, variance, prior, theta))
+    value = _log_evidence_given(centred, given, prior, theta)
     return value, gradient + jax.grad(lambda t: log_prior_theta(prior, t))(theta)
 
 
 def _noise_gradient(
-    centred: Curvature, given: Conditional, inverse: jax.Array, prior: PartPrior, theta: jax.Array
+    centred: Curvature, given: Conditional, variance: jax.Array, prior: PartPrior, theta: jax.Array
 ) -> jax.Array:
     _, noise = split_theta(prior, theta)
     pull = given.mean @ (given.sd * centred.linear) / noise**2
     quadratic = pull - given.mean @ given.mean
-    effective = jnp.sum(1.0 - jnp.diag(inverse))
+    effective = jnp.sum(1.0 - variance)
     return -centred.n + (centred.squares / noise**2) - 2 * pull + quadratic + effective
 
 

@@ -33,6 +33,7 @@ from sbcflow.likelihood import Conversions, Curvature, Expansion, Severities, co
 from sbcflow.model import PartPrior, split_theta
 
 MAX_STEPS = 60
+NEAR_THE_MODE = 0.1
 SMALLEST_STEP = 1e-3
 SMALLEST_THETA_STEP = 1e-2
 MIXTURE_POINTS = 64
@@ -81,11 +82,11 @@ def fit_conversion(
     expansion = _expand(seen, coef)
     for n_steps in range(1, MAX_STEPS + 1):  # noqa: B007
         centred = centre(conversion_curvature(expansion, coef), prior)
-        last_theta, theta = theta, theta if fixed_theta else maximise(centred, prior, theta)
+        theta = theta if fixed_theta else maximise(centred, prior, theta)
         last_coef = coef
         coef, expansion = _climb(seen, prior, theta, (coef, expansion), _mean(centred, prior, theta))
         moved = _posterior_distance(centred, prior, theta, coef - last_coef)
-        if moved < SMALLEST_STEP and np.max(np.abs(theta - last_theta)) < SMALLEST_THETA_STEP:
+        if moved < NEAR_THE_MODE:
             break
     mode = _Search(centre(conversion_curvature(expansion, coef), prior), theta, n_steps < MAX_STEPS, n_steps)
     return _finish(prior, _average_curvature(seen, prior, mode, fixed_theta), fixed_theta)

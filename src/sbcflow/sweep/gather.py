@@ -11,13 +11,14 @@ import pandas as pd
 from sbcflow import manifest as manifests
 from sbcflow.files import replacing, write_json
 from sbcflow.params import Params, SweepKind, SweepSettings, TestSweepSettings
+from sbcflow.scoring import METRICS
 from sbcflow.sweep.layout import aggregate_path, configs_dir, dvclive_dir, manifest_path, metrics_path
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
 from sbcflow.sweep.record import write_manifest
 from sbcflow.sweep.summary import read_summary
 from sbcflow.tracking import TrackedFit, write_dvclive
 
-SECTIONS = ("metrics", "effects", "ranks", "diagnostics")
+SECTIONS = ("effects", "ranks", "diagnostics")
 SETTINGS = ("generators", "estimator", "model", "inference", "scoring")
 
 
@@ -56,6 +57,7 @@ def _row(summary: Mapping[str, Any]) -> dict[str, Any]:
         "template": config["template"],
         **knobs,
     }
+    row |= {f"metrics.{name}": summary["metrics"][name] for name in METRICS}
     for section in SECTIONS:
         row |= {f"{section}.{name}": value for name, value in summary[section].items()}
     return row | {"wall_seconds": summary["timings"]["wall_seconds"]}

@@ -1,0 +1,1 @@
+"""Analysis of a real experiment: read, fit, calibrate, write."""

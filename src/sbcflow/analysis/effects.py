@@ -1,0 +1,149 @@
+"""Average effects of each treatment, on everybody and on segments, with raw and calibrated intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan, sqrt
+
+import numpy as np
+import pandas as pd
+
+from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.calibration.regime import Observed
+from sbcflow.data import BoolArray, Covariates, FloatArray, Segment, Trial, segments_of
+from sbcflow.estimators import Posterior
+from sbcflow.levels import level_suffix
+from sbcflow.scoring import central_interval, order_draws
+
+EVERYBODY = "all"
+INTERVAL_LEVELS = (0.5, 0.8, 0.9, 0.95)
+SHOWN_LEVEL = 0.9
+
+
+@dataclass(frozen=True)
+class Regime:
+    """Whether an experiment is like those that the correction was fitted on.
+
+    ``ok`` is None without a correction; ``messages`` say what lies outside, ``advice`` which sweep to run.
+    """
+
+    ok: bool | None
+    messages: tuple[str, ...] = ()
+    advice: str = ""
+
+
+def observed_of(trial: Trial) -> Observed:
+    """Return what a trial shows of itself, in the terms of a correction's regime."""
+    return Observed(
+        n_visitors=trial.n_visitors,
+        conversion_rate=float(trial.converted.mean()),
+        n_arms=trial.n_arms,
+        severity_sd=float(np.std(np.log(trial.revenue[trial.converted]), ddof=1)),
+    )
+
+
+def check_regime(trial: Trial, correction: LayeredCorrection | None) -> Regime:
+    """Return whether a trial lies inside the regime of the correction."""
+    if correction is None:
+        return Regime(None)
+    observed = observed_of(trial)
+    messages = tuple(correction.regime.check(observed))
+    return Regime(not messages, messages, correction.regime.sweep_to_run(observed))
+
+
+def effect_table(trial: Trial, posterior: Posterior, correction: LayeredCorrection | None) -> pd.DataFrame:
+    """Return effects.csv: for each treatment a row for everybody, then one for each segment.
+
+    All effects are in revenue per visitor. ``diff_in_means`` is the treatment's mean revenue less
+    control's among the row's visitors, ``diff_in_means_se`` its standard error (empty with fewer than
+    two visitors in either arm); ``ate`` and ``sd`` are posterior mean and standard deviation of the
+    mean CATE over all visitors of the row, whatever their arm. Calibrated columns are empty without a
+    correction.
+    """
+    covariates = trial.covariates
+    everybody = Segment(EVERYBODY, np.ones(trial.n_visitors, dtype=np.bool_))
+    segments = (everybody, *segments_of(covariates))
+    draws = posterior.average_cate(covariates, segments)
+    ranges = [_range_of(segment, covariates) for segment in segments]
+    rows = [
+        {
+            "arm": trial.arm_names[k],
+            "segment": segment.name,
+            "segment_range": span,
+            **_plain_comparison(trial, segment.member, k),
+        }
+        for k in range(1, trial.n_arms)
+        for segment, span in zip(segments, ranges, strict=True)
+    ]
+    by_row = draws.transpose(1, 0, 2).reshape(len(rows), -1)
+    regime = check_regime(trial, correction)
+    return pd.DataFrame(rows).assign(
+        **_posterior_columns(by_row, correction),
+        regime_ok="" if regime.ok is None else str(regime.ok).lower(),
+        regime_messages="; ".join(filter(None, (*regime.messages, regime.advice))),
+    )
+
+
+def interval_columns(
+    ordered: FloatArray, level: float, correction: LayeredCorrection | None
+) -> dict[str, FloatArray]:
+    """Return raw and calibrated ends (n_points,) at ``level``, by column name.
+
+    ``ordered`` (n_points, n_draws) holds each point's draws ascending. Calibrated ends are NaN
+    without a correction; with one they are ``correction.intervals``' at that level.
+    """
+    nothing = np.full(len(ordered), nan)
+    raw = central_interval(ordered, level)
+    calibrated = correction.rule(level).read(ordered) if correction else (nothing, nothing)
+    return {
+        f"{kind}_{end}_{level_suffix(level)}": values
+        for kind, ends in (("raw", raw), ("calibrated", calibrated))
+        for end, values in zip(("lower", "upper"), ends, strict=True)
+    }
+
+
+def _posterior_columns(
+    draws: FloatArray, correction: LayeredCorrection | None
+) -> dict[str, FloatArray | str]:
+    ordered = order_draws(draws)
+    columns: dict[str, FloatArray | str] = {"ate": draws.mean(axis=1), "sd": draws.std(axis=1, ddof=1)}
+    for level in INTERVAL_LEVELS:
+        columns |= interval_columns(ordered, level, correction)
+        rule = correction.rule(level).regime if correction else ""
+        columns[f"calibration_rule_{level_suffix(level)}"] = rule
+    return columns
+
+
+def _plain_comparison(trial: Trial, member: BoolArray, treatment: int) -> dict[str, float | int]:
+    """Counts of both arms among ``member`` (n,), and the difference of their mean revenues."""
+    control, treated = (member & (trial.arm == k) for k in (0, treatment))
+    difference, error = difference_in_means(trial.revenue[control], trial.revenue[treated])
+    return {
+        "n_control": int(control.sum()),
+        "n_treatment": int(treated.sum()),
+        "converted_control": int(trial.converted[control].sum()),
+        "converted_treatment": int(trial.converted[treated].sum()),
+        "diff_in_means": difference,
+        "diff_in_means_se": error,
+    }
+
+
+def difference_in_means(control: FloatArray, treated: FloatArray) -> tuple[float, float]:
+    """Return mean(treated) - mean(control) and its standard error, variances unpooled.
+
+    The difference is NaN where an arm is empty, the error where one has fewer than two visitors.
+    """
+    sizes = len(control), len(treated)
+    difference = float(treated.mean() - control.mean()) if min(sizes) >= 1 else nan
+    if min(sizes) < 2:
+        return difference, nan
+    return difference, sqrt(sum(float(arm.var(ddof=1)) / len(arm) for arm in (control, treated)))
+
+
+def _range_of(segment: Segment, covariates: Covariates) -> str:
+    """The smallest and largest value in a third of a continuous feature; empty for other segments."""
+    for column, feature in enumerate(covariates.features):
+        if feature.kind == "continuous" and segment.name.startswith(f"{feature.name}=third "):
+            values = covariates.values[segment.member, column]
+            return f"{values.min():g} to {values.max():g}"
+    return ""

@@ -1,0 +1,135 @@
+"""A whole analysis: check everything, fit, write the folder in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
+from sbcflow.analysis.read import Roles, read_trial
+from sbcflow.analysis.visitors import write_visitors
+from sbcflow.analysis.write import Record, check_out, write_manifest
+from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.data import Trial
+from sbcflow.estimators import Posterior, make_estimator
+from sbcflow.files import replacing, replacing_folder, sha256_of
+from sbcflow.params import Params
+from sbcflow.params import load as load_params
+
+EFFECTS_FILE = "effects.csv"
+VISITORS_FILE = "cate.parquet"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an analysis is of: the data and their roles, where it goes, and what it is done with."""
+
+    data: Path
+    roles: Roles
+    out: Path
+    correction: Path | None
+    params: Path
+    seed: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What came out: effects.csv as a table, the regime, and notes for the reader."""
+
+    effects: pd.DataFrame
+    regime: Regime
+    notes: tuple[str, ...]
+
+
+def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
+    """Analyse a real experiment and write its folder: effects.csv, cate.parquet, manifest.json.
+
+    Everything given is checked before the fit, and the folder appears when all of it is written.
+
+    Raises:
+        ParamsError: the params file, or a folder that ``out`` may not take the place of.
+        DataError: the data file cannot be analysed.
+        ArtifactError: the correction cannot be read.
+        EstimationError: the fit could not be carried out.
+    """
+    check_out(request.out)
+    params = load_params(request.params)
+    correction = LayeredCorrection.load(request.correction) if request.correction else None
+    found = read_trial(request.data, request.roles)
+    sha256 = sha256_of(request.data)
+    trial = found.trial
+    say(f"{request.data}: {_described(trial)}")
+    posterior = make_estimator(params).fit(trial, request.seed)
+    say("fitted; averaging the effects")
+    effects = effect_table(trial, posterior, correction)
+    regime = check_regime(trial, correction)
+    with replacing_folder(request.out) as folder:
+        with replacing(folder / EFFECTS_FILE) as stream:
+            effects.to_csv(stream, index=False, lineterminator="\n")
+        say("averaged; finding the effect on each visitor")
+        write_visitors(folder / VISITORS_FILE, trial, posterior, correction)
+        record = _record(request, params, trial, posterior, correction, regime)
+        write_manifest(folder, request.data, sha256, record)
+    return Analysis(effects, regime, (*found.notes, *_convergence_notes(posterior)))
+
+
+def _described(trial: Trial) -> str:
+    sizes = np.bincount(trial.arm, minlength=trial.n_arms)
+    arms = ", ".join(f"{name} {size:,}" for name, size in zip(trial.arm_names, sizes, strict=True))
+    features = ", ".join(f"{f.name} ({f.kind})" for f in trial.covariates.features)
+    n_converted = int(trial.converted.sum())
+    return f"{trial.n_visitors:,} visitors ({arms}), {n_converted:,} converted; features: {features}"
+
+
+def _convergence_notes(posterior: Posterior) -> tuple[str, ...]:
+    if posterior.diagnostics()["converged"]:
+        return ()
+    return ("the fit did not converge; do not rely on these effects (diagnostics are in manifest.json)",)
+
+
+def _record(
+    request: Request,
+    params: Params,
+    trial: Trial,
+    posterior: Posterior,
+    correction: LayeredCorrection | None,
+    regime: Regime,
+) -> Record:
+    observed = observed_of(trial)
+    return Record(
+        params={
+            "arguments": {
+                "arm": request.roles.arm,
+                "control": request.roles.control,
+                "converted": request.roles.converted,
+                "revenue": request.roles.revenue,
+                "features": [feature.name for feature in trial.covariates.features],
+                "seed": request.seed,
+            },
+            **params.model_dump(mode="json", include={"estimator", "model", "inference"}),
+        },
+        about={
+            "arms": list(trial.arm_names),
+            "observed": vars(observed),
+            "regime": {"ok": regime.ok, "messages": list(regime.messages), "advice": regime.advice},
+            "diagnostics": {name: _json_value(value) for name, value in posterior.diagnostics().items()},
+        },
+        links=_links(request.correction, correction),
+    )
+
+
+def _links(folder: Path | None, correction: LayeredCorrection | None) -> dict[str, object] | None:
+    """The train sweep's experiment_id, and the correction's files by their sha256."""
+    if folder is None or correction is None:
+        return None
+    files = {name: sha256_of(folder / name) for name in sorted(correction.to_files())}
+    return {"trained_on": correction.trained_on, "correction": files}
+
+
+def _json_value(value: float | int | bool | str | None) -> float | int | bool | str | None:
+    """JSON has no form for NaN and infinities."""
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
