@@ -81,14 +81,14 @@ def fit_conversion(
     coef = prior.mean
     expansion = _expand(seen, coef)
     for n_steps in range(1, MAX_STEPS + 1):  # noqa: B007
-        centred = centre(conversion_curvature(expansion, coef), prior)
+        centred = _touching(expansion, coef, prior)
         theta = theta if fixed_theta else maximise(centred, prior, theta)
         last_coef = coef
         coef, expansion = _climb(seen, prior, theta, (coef, expansion), _mean(centred, prior, theta))
         moved = _posterior_distance(centred, prior, theta, coef - last_coef)
         if moved < NEAR_THE_MODE:
             break
-    mode = _Search(centre(conversion_curvature(expansion, coef), prior), theta, n_steps < MAX_STEPS, n_steps)
+    mode = _Search(_touching(expansion, coef, prior), theta, n_steps < MAX_STEPS, n_steps)
     return _finish(prior, _average_curvature(seen, prior, mode, fixed_theta), fixed_theta)
 
 
@@ -105,7 +105,7 @@ def _average_curvature(seen: Conversions, prior: PartPrior, mode: _Search, fixed
         given = _condition(centred, prior, jnp.asarray(theta))
         coef = _mean(centred, prior, theta)
         expansion = _expand_expected(seen, coef, _covariance(given))
-        centred = centre(conversion_curvature(expansion, coef), prior)
+        centred = _touching(expansion, coef, prior)
         last_theta, theta = theta, theta if fixed_theta else maximise(centred, prior, theta)
         moved = _posterior_distance(centred, prior, theta, _mean(centred, prior, theta) - coef)
         if moved < SMALLEST_STEP and np.max(np.abs(theta - last_theta)) < SMALLEST_THETA_STEP:
@@ -139,6 +139,11 @@ def _finish(prior: PartPrior, found: _Search, fixed_theta: bool) -> LaplaceFit:
     return LaplaceFit(prior, found.centred, theta, root, coef, found.converged and finite, found.n_steps)
 
 
+@jax.jit
+def _touching(expansion: Expansion, coef: jax.Array, prior: PartPrior) -> Curvature:
+    return centre(conversion_curvature(expansion, coef), prior)
+
+
 _condition = jax.jit(condition)
 _log_evidence = jax.jit(log_evidence)
 
@@ -167,8 +172,9 @@ def _expand(seen: Conversions, coef: jax.Array) -> Expansion:
     return expansion
 
 
+@jax.jit
 def _mean(centred: Curvature, prior: PartPrior, theta: FloatArray) -> jax.Array:
-    given = _condition(centred, prior, jnp.asarray(theta))
+    given = condition(centred, prior, jnp.asarray(theta))
     return prior.mean + (given.sd * given.mean).reshape(prior.mean.shape)
 
 
