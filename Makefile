@@ -5,10 +5,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test lint bench docs lock clean
+.PHONY: help setup repro test test-pytyche lint bench docs lock clean
 
 help:  ## show this list (the default)
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
 setup: $(STAMP)  ## make .venv with the locked libraries; PYTHON=python3.12 picks the interpreter
 
@@ -26,8 +26,11 @@ repro: setup  ## simulate, fit, correct, evaluate what params.yaml says; print t
 	dvc repro
 	sbcflow scorecard
 
-test: setup  ## run every test
-	pytest
+test: setup  ## run every test but the comparison with pytyche
+	pytest -n 2 --dist loadfile
+
+test-pytyche: setup  ## compare corrections, intervals and runs/ with the published pytyche 0.2.1
+	pytest -m pytyche tests/statistical/test_pytyche.py
 
 lint: setup  ## check style, types and the workflow
 	ruff check

@@ -76,7 +76,7 @@ class Project:
     def restore(self) -> None:
         """Go back to the commit: Git's files, and DVC's."""
         self.run("git", "checkout", "--quiet", ".")
-        self.run("dvc", "checkout", "--quiet")
+        self.run("dvc", "checkout", "--quiet", "--force")
 
     def text(self, file: str) -> str:
         """Return the text of a file."""

@@ -28,8 +28,11 @@ def calibrate_file(draws_path: Path, correction_dir: Path, level: float, out: Pa
     arrays = read_npz(draws_path)
     if DRAWS not in arrays:
         raise DataError(f"{draws_path}: must hold an array {DRAWS!r}, has {', '.join(arrays) or 'none'}")
+    draws = arrays[DRAWS]
+    if draws.ndim != 2:
+        raise DataError(f"{draws_path}: {DRAWS}: must have shape (n_points, n_draws), got {draws.shape}")
     try:
-        intervals = correction.intervals(arrays[DRAWS], level)
+        intervals = correction.intervals(draws, level)
     except DataError as error:
         raise DataError(f"{draws_path}: {error}") from None
     with replacing(out) as stream:

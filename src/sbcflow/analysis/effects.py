@@ -81,6 +81,7 @@ def effect_table(trial: Trial, posterior: Posterior, correction: LayeredCorrecti
         **_posterior_columns(by_row, correction),
         regime_ok="" if regime.ok is None else str(regime.ok).lower(),
         regime_messages="; ".join(filter(None, (*regime.messages, regime.advice))),
+        converged=str(bool(posterior.diagnostics()["converged"])).lower(),
     )
 
 
@@ -145,5 +146,6 @@ def _range_of(segment: Segment, covariates: Covariates) -> str:
     for column, feature in enumerate(covariates.features):
         if feature.kind == "continuous" and segment.name.startswith(f"{feature.name}=third "):
             values = covariates.values[segment.member, column]
-            return f"{values.min():g} to {values.max():g}"
+            low, high = values.min(), values.max()
+            return f"{low:g} to {high:g}" if low < high else f"{low:g}"
     return ""

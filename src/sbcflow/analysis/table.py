@@ -104,7 +104,6 @@ def _read_csv(path: Path, names: list[str], text: str) -> pd.DataFrame:
             dtype={text: str},
             keep_default_na=False,
             na_values=list(MISSING),
-            float_precision="round_trip",
             low_memory=False,
         )[names]
 

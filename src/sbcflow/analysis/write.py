@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +36,9 @@ def check_out(out: Path) -> None:
         raise ParamsError(f"{out}: is not a folder; --out {ALLOWED}")
     if out.exists() and any(out.iterdir()) and not _is_analysis(out):
         raise ParamsError(f"{out}: holds other files; --out {ALLOWED}")
+    parent = next(folder for folder in out.resolve().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ParamsError(f"{out}: {parent} is no folder that can be written in; --out {ALLOWED}")
 
 
 def write_manifest(folder: Path, data: Path, sha256: str, record: Record) -> None:

@@ -1,0 +1,74 @@
+"""Which part of the package may import which library; from syntax trees, so that unused paths count too."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+from source_imports import PACKAGE, ROOT, libraries, modules_under, reach
+
+NUMERIC = (
+    *("basis", "calibration", "data", "design", "estimators", "generators", "inference"),
+    *("levels", "likelihood", "model", "runtime", "scoring", "streams"),
+)
+RECORDS = ("experiment", "files", "manifest", "provenance")
+VERSIONING = {"git", "pygit2", "dulwich", "scmrepo", "dvc", "dvclive", "snakemake"}
+JAX = {"jax", "jaxlib", "numpyro"}
+SCRIPTS = sorted((ROOT / "workflow/scripts").glob("*.py"))
+LONGEST_SCRIPT = 40
+
+
+@pytest.mark.parametrize("module", modules_under(*NUMERIC))
+def test_numeric_modules_know_nothing_of_versioning(module: str) -> None:
+    found = libraries(reach(module, lazy=True))
+    assert found.keys() & VERSIONING == set(), found
+    ours = {name: where for name, where in reach(module, lazy=True).items() if name.startswith("sbcflow.")}
+    assert {
+        name for name in ours if name.split(".")[1] in ("sweep", "tracking", "manifest", "cli")
+    } == set(), ours
+
+
+@pytest.mark.parametrize("module", modules_under("generators"))
+def test_planning_imports_no_jax(module: str) -> None:
+    found = libraries(reach(module, lazy=False))
+    assert found.keys() & JAX == set(), found
+
+
+@pytest.mark.parametrize(
+    "module", modules_under(*(name for name in RECORDS if list(PACKAGE.glob(f"{name}*"))))
+)
+def test_records_import_no_jax(module: str) -> None:
+    found = libraries(reach(module, lazy=True))
+    assert found.keys() & JAX == set(), found
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    assert reach("sbcflow", lazy=True) == {}
+
+
+def test_the_command_line_is_light() -> None:
+    found = libraries(reach("sbcflow.cli", lazy=False))
+    assert found.keys() - sys.stdlib_module_names == {"sbcflow", "typer"}, found
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_scripts_are_short_and_import_no_script(script: Path) -> None:
+    text = script.read_text()
+    assert len(text.splitlines()) <= LONGEST_SCRIPT
+    tree = ast.parse(text)
+    froms = {node.module.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    plain = {
+        alias.name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    assert (froms | plain) <= {"sbcflow"} | sys.stdlib_module_names
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    assert not any(isinstance(node, defined) for node in ast.walk(tree)), "work lives in src/"
+
+
+def test_there_are_scripts() -> None:
+    assert {script.stem for script in SCRIPTS} == {"fit", "gather", "fit_corrections", "evaluate"}

@@ -1,0 +1,172 @@
+"""The effect table and the effect on each visitor, from a posterior whose draws are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from analysis_examples import write_correction
+
+from sbcflow.analysis import visitors
+from sbcflow.analysis.effects import check_regime, difference_in_means, effect_table, observed_of
+from sbcflow.analysis.render import NO_CORRECTION, ON_AVERAGES, render
+from sbcflow.analysis.visitors import write_visitors
+from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.data import Covariates, Feature, Float32Array, FloatArray, Segment, TestPoints, Trial
+
+N, N_DRAWS = 90, 400
+
+
+class KnownPosterior:
+    """CATE of arm k at x: k * x + noise, with the same noise for every visitor."""
+
+    noise = np.random.default_rng(5).normal(size=N_DRAWS)
+
+    def cate(self, points: TestPoints) -> Float32Array:
+        centre = points.arm * points.covariates.values[:, 0]
+        return (centre[:, None] + self.noise).astype(np.float32)
+
+    def average_cate(self, covariates: Covariates, segments: tuple[Segment, ...]) -> FloatArray:
+        x = covariates.values[:, 0]
+        return np.array([[k * x[s.member].mean() + self.noise for k in (1, 2)] for s in segments])
+
+    def hyperparameters(self) -> Mapping[str, FloatArray]:
+        return {}
+
+    def diagnostics(self) -> Mapping[str, float | int | bool | str | None]:
+        return {"converged": True}
+
+
+@pytest.fixture(scope="module")
+def correction(tmp_path_factory: pytest.TempPathFactory) -> LayeredCorrection:
+    return LayeredCorrection.load(write_correction(tmp_path_factory.mktemp("correction")))
+
+
+@pytest.fixture
+def trial() -> Trial:
+    rng = np.random.default_rng(2)
+    values = np.stack([np.arange(N) / 10, np.arange(N) % 2], axis=1).astype(np.float32)
+    converted = rng.random(N) < 0.4
+    features = (Feature("x", "continuous"), Feature("b", "binary"))
+    revenue = np.where(converted, np.exp(rng.normal(size=N)), 0.0)
+    arm = (np.arange(N) % 3).astype(np.int32)
+    return Trial(Covariates(features, values), arm, converted, revenue, ("off", "on", "loud"))
+
+
+def test_rows_are_arms_by_segments(trial: Trial) -> None:
+    table = effect_table(trial, KnownPosterior(), None)
+    segments = ["all", "x=third 1 of 3", "x=third 2 of 3", "x=third 3 of 3", "b=0", "b=1"]
+    assert table["segment"].tolist() == segments * 2
+    assert table["arm"].tolist() == ["on"] * 6 + ["loud"] * 6
+    assert table["segment_range"].tolist()[:5] == ["", "0 to 2.9", "3 to 5.9", "6 to 8.9", ""]
+    assert set(table["converged"]) == {"true"}
+    assert table["n_control"].tolist() == [30, 10, 10, 10, 15, 15] * 2
+
+
+def test_a_row_compares_its_own_visitors(trial: Trial) -> None:
+    table = effect_table(trial, KnownPosterior(), None).set_index(["arm", "segment"])
+    row = table.loc[("loud", "b=1")]
+    odd = np.arange(N) % 2 == 1
+    off, loud = trial.revenue[odd & (trial.arm == 0)], trial.revenue[odd & (trial.arm == 2)]
+    assert row["diff_in_means"] == pytest.approx(loud.mean() - off.mean())
+    assert row["diff_in_means_se"] == pytest.approx(np.sqrt(loud.var(ddof=1) / 15 + off.var(ddof=1) / 15))
+    assert row["converted_control"] == (off > 0).sum() and row["converted_treatment"] == (loud > 0).sum()
+    assert row["ate"] == pytest.approx(2 * np.arange(N)[odd].mean() / 10 + KnownPosterior.noise.mean())
+    assert row["sd"] == pytest.approx(KnownPosterior.noise.std(ddof=1))
+
+
+def test_intervals_are_quantiles_and_the_correction_s(trial: Trial, correction: LayeredCorrection) -> None:
+    table = effect_table(trial, KnownPosterior(), correction)
+    draws = (np.arange(N).mean() / 10 + KnownPosterior.noise)[None, :]
+    for level, suffix in ((0.5, "50"), (0.8, "80"), (0.9, "90"), (0.95, "95")):
+        raw = np.quantile(draws[0], [(1 - level) / 2, (1 + level) / 2])
+        assert table.loc[0, [f"raw_lower_{suffix}", f"raw_upper_{suffix}"]].tolist() == pytest.approx(raw)
+        expected = correction.intervals(draws, level)
+        ends = table.loc[0, [f"calibrated_lower_{suffix}", f"calibrated_upper_{suffix}"]].tolist()
+        assert ends == pytest.approx([expected.lower[0], expected.upper[0]])
+        assert set(table[f"calibration_rule_{suffix}"]) == {expected.regime}
+        width = {
+            kind: table[f"{kind}_upper_{suffix}"] - table[f"{kind}_lower_{suffix}"]
+            for kind in ("raw", "calibrated")
+        }
+        assert (width["calibrated"] > width["raw"]).all()
+
+
+def test_without_a_correction_the_calibrated_columns_are_empty(trial: Trial) -> None:
+    table = effect_table(trial, KnownPosterior(), None)
+    assert table.filter(like="calibrated_").isna().all(axis=None)
+    assert (
+        set(table["regime_ok"]) == set(table["regime_messages"]) == set(table["calibration_rule_90"]) == {""}
+    )
+    text = render(table, check_regime(trial, None), ())
+    assert NO_CORRECTION in text and ON_AVERAGES not in text
+
+
+def test_outside_the_regime_is_said_with_the_sweep_to_run(
+    trial: Trial, correction: LayeredCorrection
+) -> None:
+    regime = check_regime(trial, correction)
+    assert regime.ok is False
+    assert any(m.startswith("visitors: 90 lies outside") for m in regime.messages)
+    assert any(m.startswith("arms: 3 lies outside") for m in regime.messages)
+    table = effect_table(trial, KnownPosterior(), correction)
+    assert set(table["regime_ok"]) == {"false"}
+    text = render(table, regime, ("a note",))
+    for said in (table["regime_messages"][0], text):
+        assert "scales: [90]" in said and "n_arms: 3" in said
+    assert ON_AVERAGES in text and "Note: a note" in text
+
+
+def test_inside_the_regime_nothing_is_asked_for(correction: LayeredCorrection) -> None:
+    n, rng = 20_000, np.random.default_rng(0)
+    converted = np.arange(n) % 20 == 0
+    revenue = np.where(converted, np.exp(rng.normal(0, 0.9, n)), 0.0)
+    arm = rng.integers(0, 2, n).astype(np.int32)
+    covariates = Covariates((Feature("x", "binary"),), rng.integers(0, 2, (n, 1)).astype(np.float32))
+    trial = Trial(covariates, arm, converted, revenue, ("off", "on"))
+    regime = check_regime(trial, correction)
+    assert (regime.ok, regime.messages, regime.advice) == (True, (), "")
+
+
+def test_observed_is_in_the_sweep_s_terms(trial: Trial) -> None:
+    observed = observed_of(trial)
+    logs = np.log(trial.revenue[trial.converted])
+    assert (observed.n_visitors, observed.n_arms) == (N, 3)
+    assert observed.conversion_rate == trial.converted.mean()
+    assert observed.severity_sd == pytest.approx(logs.std(ddof=1))
+
+
+def test_difference_in_means_of_few_visitors() -> None:
+    one, two, none = np.array([1.0]), np.array([2.0, 4.0]), np.array([])
+    assert difference_in_means(one, two)[0] == 2.0
+    assert np.isnan(difference_in_means(one, two)[1])
+    assert np.isnan(difference_in_means(none, two)).all()
+    assert difference_in_means(np.array([0.0, 0.0]), two) == pytest.approx((3.0, 1.0))
+
+
+def test_each_visitor_has_a_row_whatever_the_slices(
+    trial: Trial, correction: LayeredCorrection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_visitors(tmp_path / "whole.parquet", trial, KnownPosterior(), correction)
+    monkeypatch.setattr(visitors, "SLICE", 40)
+    write_visitors(tmp_path / "sliced.parquet", trial, KnownPosterior(), correction)
+    whole, sliced = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("whole", "sliced"))
+    pd.testing.assert_frame_equal(whole, sliced)
+    assert whole["row"].tolist() == list(range(N))
+    noise = KnownPosterior.noise
+    np.testing.assert_allclose(whole["loud.mean"], np.arange(N) / 5 + noise.mean(), atol=1e-5)
+    np.testing.assert_allclose(whole["on.sd"], noise.std(ddof=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        whole["on.raw_upper_90"], np.arange(N) / 10 + np.quantile(noise, 0.95), atol=1e-5
+    )
+    assert (whole["on.calibrated_lower_90"] < whole["on.raw_lower_90"]).all()
+
+
+def test_visitors_without_a_correction_have_null_calibrated_ends(trial: Trial, tmp_path: Path) -> None:
+    write_visitors(tmp_path / "cate.parquet", trial, KnownPosterior(), None)
+    table = pd.read_parquet(tmp_path / "cate.parquet")
+    assert table.filter(like="calibrated").isna().all(axis=None)
+    assert table.filter(like="raw").notna().all(axis=None)

@@ -1,0 +1,241 @@
+"""Reading a real experiment: what is accepted, and the one line that each bad input gets."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from analysis_examples import HILLSTROM, N_VISITORS, shop
+
+from sbcflow.analysis.read import Roles, read_trial
+from sbcflow.errors import DataError
+
+ROLES = Roles(arm="arm", control="None", converted="bought", revenue="spend")
+HILLSTROM_ROLES = Roles("segment", "No E-Mail", "conversion", "spend")
+
+
+def _write(folder: Path, table: pd.DataFrame) -> Path:
+    path = folder / "shop.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_a_csv_becomes_a_trial(tmp_path: Path) -> None:
+    table = shop()
+    found = read_trial(_write(tmp_path, table), ROLES)
+    trial = found.trial
+    assert trial.arm_names == ("None", "banner")
+    assert trial.arm.tolist() == (table["arm"] == "banner").astype(int).tolist()
+    assert trial.converted.tolist() == table["bought"].astype(bool).tolist()
+    assert trial.revenue.tolist() == table["spend"].tolist()
+    kinds = [(f.name, f.kind, f.levels) for f in trial.covariates.features]
+    assert kinds == [
+        ("age", "continuous", ()),
+        ("member", "binary", ()),
+        ("city", "categorical", ("Bath", "Ely", "York")),
+    ]
+    assert trial.covariates.values.dtype == np.float32
+    assert [("Bath", "Ely", "York")[int(c)] for c in trial.covariates.values[:, 2]] == table["city"].tolist()
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".parquet"])
+def test_every_kind_of_file_gives_the_same_trial(tmp_path: Path, ending: str) -> None:
+    table, path = shop(), tmp_path / f"shop{ending}"
+    if ending == ".parquet":
+        table.astype({"city": "category", "bought": bool}).to_parquet(path)
+    else:
+        table.to_csv(path, index=False)
+    expected = read_trial(_write(tmp_path, table), ROLES).trial
+    trial = read_trial(path, ROLES).trial
+    assert trial.arm_names == expected.arm_names
+    assert trial.covariates.features == expected.covariates.features
+    for name in ("arm", "converted", "revenue"):
+        np.testing.assert_array_equal(getattr(trial, name), getattr(expected, name))
+    np.testing.assert_array_equal(trial.covariates.values, expected.covariates.values)
+
+
+def test_numbers_name_arms_as_they_are_written(tmp_path: Path) -> None:
+    table = shop().assign(arm=np.arange(N_VISITORS) % 3)
+    csv = read_trial(_write(tmp_path, table), replace(ROLES, control="0")).trial
+    table.to_parquet(tmp_path / "shop.parquet")
+    parquet = read_trial(tmp_path / "shop.parquet", replace(ROLES, control="0")).trial
+    assert csv.arm_names == parquet.arm_names == ("0", "1", "2")
+
+
+def test_named_features_alone_are_read(tmp_path: Path) -> None:
+    table = shop().assign(note=None)
+    trial = read_trial(_write(tmp_path, table), replace(ROLES, features=("city", "age"))).trial
+    assert [f.name for f in trial.covariates.features] == ["city", "age"]
+
+
+def test_a_constant_feature_is_left_out_with_a_note(tmp_path: Path) -> None:
+    found = read_trial(_write(tmp_path, shop().assign(country="UK", year=2026)), ROLES)
+    assert [f.name for f in found.trial.covariates.features] == ["age", "member", "city"]
+    assert [note.split()[0] for note in found.notes] == ["country", "year"]
+
+
+def test_an_outcome_is_no_feature_unless_named_and_is_noted_then(tmp_path: Path) -> None:
+    table = shop()
+    clicked = (table["arm"] == "banner") & (np.random.default_rng(1).random(N_VISITORS) < 0.5)
+    path = _write(tmp_path, table.assign(clicked=clicked))
+    with pytest.raises(DataError, match=r"column clicked: differs between the arms .*--features"):
+        read_trial(path, ROLES)
+    named = read_trial(path, replace(ROLES, features=("age", "clicked")))
+    assert len(named.notes) == 1 and named.notes[0].startswith("clicked differs between the arms")
+
+
+def test_hillstrom_without_features_is_refused_for_its_visits() -> None:
+    with pytest.raises(DataError, match="column visit: differs between the arms"):
+        read_trial(HILLSTROM, HILLSTROM_ROLES)
+
+
+def test_hillstrom_has_its_known_counts() -> None:
+    named = ("recency", "history", "mens", "womens", "zip_code", "newbie", "channel")
+    found = read_trial(HILLSTROM, replace(HILLSTROM_ROLES, features=named))
+    trial = found.trial
+    assert found.notes == ()
+    assert trial.arm_names == ("No E-Mail", "Mens E-Mail", "Womens E-Mail")
+    assert np.bincount(trial.arm).tolist() == [21_306, 21_307, 21_387]
+    means = [trial.revenue[trial.arm == k].mean() for k in range(3)]
+    assert means == pytest.approx([0.652789, 1.422617, 1.077202], abs=1e-6)
+    rates = [trial.converted[trial.arm == k].mean() for k in range(3)]
+    assert rates == pytest.approx([0.005726, 0.012531, 0.008837], abs=1e-6)
+    kinds = {f.name: f.kind for f in trial.covariates.features}
+    assert kinds["zip_code"] == kinds["channel"] == "categorical"
+    assert kinds["recency"] == kinds["history"] == "continuous"
+    assert kinds["mens"] == kinds["womens"] == kinds["newbie"] == "binary"
+
+
+def _set(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        values = table[column].astype(object)
+        values.iloc[row] = value
+        return table.assign(**{column: values})
+
+    return change
+
+
+def _bought(table: pd.DataFrame, n: int) -> pd.DataFrame:
+    bought = np.arange(len(table)) < n
+    return table.assign(bought=bought.astype(int), spend=np.where(bought, 9.5, 0.0))
+
+
+def _row(bought: int) -> int:
+    return int((shop()["bought"] == bought).to_numpy().argmax())
+
+
+BUYER, LOOKER = _row(1), _row(0)
+
+BAD_TABLES = [
+    (lambda t: t.drop(columns="spend"), "no column 'spend' (columns: "),
+    (lambda t: t.rename(columns={"spend": "spent"}), "no column 'spend'; did you mean spent?"),
+    (lambda t: t.assign(arm="None"), "column arm: has only the arm 'None'"),
+    (
+        lambda t: t.assign(arm=t["arm"].str.replace("None", "Nine")),
+        "did you mean 'Nine'? (arms: Nine, banner)",
+    ),
+    (lambda t: t.assign(arm=np.arange(len(t))), "column arm: has 600 different values; at most 20 arms"),
+    (_set("arm", 4, ""), "column arm: 1 of 600 values are missing, the first in row 5"),
+    (
+        _set("bought", LOOKER, 2),
+        f"column bought: must be 0 or 1 (or true and false), got 2 in row {LOOKER + 1}",
+    ),
+    (_set("bought", LOOKER, "yes"), "column bought: must be 0 or 1 (or true and false), got 'yes'"),
+    (_set("bought", 3, ""), "column bought: 1 of 600 values are missing, the first in row 4"),
+    (_set("spend", LOOKER, -1.0), f"column spend: must not be negative, got -1.0 in row {LOOKER + 1}"),
+    (_set("spend", LOOKER, 5.0), f"column spend: must be 0 where bought is 0, got 5.0 in row {LOOKER + 1}"),
+    (
+        _set("spend", BUYER, 0.0),
+        f"column spend: must be positive where bought is 1, got 0.0 in row {BUYER + 1}",
+    ),
+    (_set("spend", BUYER, "inf"), "column spend: must hold finite numbers, got inf"),
+    (_set("spend", BUYER, "$5"), "column spend: must hold finite numbers, got '$5'"),
+    (_set("spend", 8, "NaN"), "column spend: 1 of 600 values are missing, the first in row 9"),
+    (_set("age", 0, ""), "column age: 1 of 600 values are missing, the first in row 1"),
+    (_set("age", 2, "-inf"), "column age: must hold finite numbers, got -inf in row 3"),
+    (_set("age", 2, 1e39), "column age: must be within 32-bit floats, got 1e+39 in row 3"),
+    (_set("city", 1, ""), "column city: 1 of 600 values are missing"),
+    (
+        lambda t: t.assign(city=[f"c{i % 51}" for i in range(len(t))]),
+        "column city: has 51 levels; at most 50",
+    ),
+    (lambda t: _bought(t, 1), "column bought: 1 of 600 visitors converted; at least 2 must have"),
+    (lambda t: _bought(t, len(t)), "column bought: 600 of 600 visitors converted"),
+    (lambda t: t.assign(age=1, member=1, city="York"), "no feature varies"),
+    (lambda t: t.iloc[:0], "has no row"),
+    (lambda t: pd.concat([t, t[["age"]]], axis=1), "column age: stands twice in the header"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), BAD_TABLES)
+def test_a_bad_table_is_one_line_that_names_it(
+    tmp_path: Path, spoil: Callable[[pd.DataFrame], pd.DataFrame], message: str
+) -> None:
+    path = _write(tmp_path, spoil(shop()))
+    with pytest.raises(DataError) as error:
+        read_trial(path, ROLES)
+    assert str(error.value).startswith(f"{path}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+BAD_ROLES = [
+    ({"control": "none"}, "no visitor has the control value 'none'; did you mean 'None'?"),
+    ({"revenue": "bought"}, "arm, converted and revenue must be three columns"),
+    ({"features": ("age", "city", "age")}, "column age: named 2 times as a feature"),
+    ({"features": ("age", "spend")}, "column spend: is arm, converted or revenue"),
+    ({"features": ("agee",)}, "no column 'agee'; did you mean age?"),
+    ({"features": ("",)}, "no column ''"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_ROLES)
+def test_bad_roles_are_one_line(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    path = _write(tmp_path, shop())
+    with pytest.raises(DataError) as error:
+        read_trial(path, replace(ROLES, **change))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+BAD_FILES = [
+    ("missing.csv", None, "no such file"),
+    ("shop.xlsx", b"x", "must end in .csv, .csv.gz or .parquet"),
+    ("shop.csv", b"", "is empty"),
+    ("shop.csv", b"\n\n", "is empty"),
+    ("shop.csv", b"arm,bought,spend,age\nNone,1,5.0,3,9\n", "cannot be read"),
+    ("shop.csv", b"arm,bought,spend,age\nNone,1,5.0,3\nNone,1,5.0,3,9\n", "cannot be read"),
+    ("shop.csv", b"arm,bought,spend,age\nNone,1,5.0,\xff\n", "cannot be read"),
+    ("shop.csv", b"arm,bought,spend,age\nNone,1\n", "values are missing"),
+    ("shop.csv.gz", b"arm,bought", "cannot be read"),
+    ("shop.csv.gz", gzip.compress(shop().to_csv().encode())[:2000], "cannot be read"),
+    ("shop.csv.gz", gzip.compress(b""), "is empty"),
+    ("shop.parquet", b"PAR1 no more", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), BAD_FILES)
+def test_a_bad_file_is_one_line_that_names_it(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_trial(path, ROLES)
+    assert str(error.value).startswith(f"{path}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_dates_are_no_feature(tmp_path: Path) -> None:
+    path = tmp_path / "shop.parquet"
+    shop().assign(seen=pd.date_range("2026-01-01", periods=N_VISITORS)).to_parquet(path)
+    with pytest.raises(DataError, match="column seen: must hold numbers, 0 and 1, or text, got datetime64"):
+        read_trial(path, ROLES)

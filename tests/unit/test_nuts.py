@@ -1,0 +1,178 @@
+"""NUTS against the exact posterior of a small severity problem, and the Jacobian of its coordinates.
+
+Moments from 2 x 500 draws are compared within five Monte Carlo standard errors from the draws' own
+effective number: some 25 comparisons, so about one false alarm in 10,000 choices of the fixed seed (errors
+of the effective number itself apart).
+"""
+
+from dataclasses import replace
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from arviz_stats.base.array import array_stats
+from small_trials import SEVERITY, SMALL_NUTS, Case, basis_settings, binary_covariates, make_case, make_trial
+
+from sbcflow.inference import laplace, nuts
+from sbcflow.inference.evidence import log_evidence
+from sbcflow.inference.laplace import LaplaceFit
+from sbcflow.inference.nuts import NutsRun
+from sbcflow.model import log_prior_theta, split_theta, starting_theta
+from sbcflow.runtime import numerics
+
+pytestmark = pytest.mark.usefixtures("fit_numerics")
+LIMIT = 5.0
+
+
+@cache
+def small_case() -> Case:
+    with numerics():
+        return make_case(make_trial(binary_covariates(400)), basis_settings(interactions=False))
+
+
+@cache
+def fit() -> LaplaceFit:
+    case = small_case()
+    with numerics():
+        return laplace.fit_severity(
+            case.severities, case.severity_prior, starting_theta(SEVERITY, case.severity_prior)
+        )
+
+
+@cache
+def run() -> NutsRun:
+    with numerics():
+        return nuts.sample(fit(), small_case().severities, SMALL_NUTS, seed=3)
+
+
+@cache
+def exact() -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd of (theta, coef) by quadrature over theta; coefficients are Gaussian given it."""
+    laplace_fit = fit()
+    axes = [np.linspace(-7, 2.5, 60), np.linspace(-7, 2.5, 60), laplace_fit.theta[2] + np.linspace(-0.4, 0.4, 15)]
+    grid = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    centred, prior = laplace_fit.centred, laplace_fit.prior
+
+    def one(theta: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        given = laplace.condition(centred, prior, theta)
+        inverse = jax.scipy.linalg.cho_solve((given.factor, True), jnp.eye(len(given.sd)))
+        return log_evidence(centred, prior, theta), given.sd * given.mean, given.sd**2 * jnp.diag(inverse)
+
+    with numerics():
+        log_weight, mean, variance = map(np.asarray, jax.jit(jax.vmap(one))(jnp.asarray(grid)))
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    first = np.concatenate([weight @ grid, weight @ mean])
+    second = np.concatenate([weight @ grid**2, weight @ (mean**2 + variance)])
+    sd = np.sqrt(second - first**2)
+    first[grid.shape[1] :] += np.asarray(prior.mean).ravel()
+    return first, sd
+
+
+def sampled() -> np.ndarray:
+    """Draws (chains, draws, quantities) of theta and coefficients."""
+    draws = run().draws
+    flat = np.concatenate([draws.theta, draws.coef.reshape(len(draws.theta), -1)], axis=1)
+    return flat.reshape(SMALL_NUTS.n_chains, -1, flat.shape[1])
+
+
+def distances(draws: np.ndarray) -> np.ndarray:
+    """Of means and mean squares about the exact ones, in Monte Carlo standard errors."""
+    mean, sd = exact()
+    white = (draws - mean) / sd
+    found = []
+    for values, known in ((white, 0.0), (white**2, 1.0)):
+        effective = np.asarray(array_stats.ess(values, chain_axis=0, draw_axis=1, method="mean"))
+        error = values.std(axis=(0, 1)) / np.sqrt(effective)
+        found.append((values.mean(axis=(0, 1)) - known) / error)
+    return np.abs(np.concatenate(found))
+
+
+def test_nuts_samples_the_exact_posterior_of_scales_sigma_and_coefficients() -> None:
+    assert distances(sampled()).max() < LIMIT
+    assert run().rhat < 1.05
+    assert run().ess > 100
+
+
+def test_the_exact_posterior_catches_narrow_draws_and_a_shift() -> None:
+    draws = sampled()
+    mean, sd = draws.mean(axis=(0, 1)), draws.std(axis=(0, 1))
+    assert distances(mean + 0.75 * (draws - mean)).max() > LIMIT
+    assert distances(draws + 0.3 * sd).max() > LIMIT
+
+
+def test_the_weighted_points_of_laplace_have_the_exact_moments_too() -> None:
+    """200 sets of points, so that an error of 0.05 posterior sd is 4 standard errors at least."""
+    mean, sd = exact()
+    found = []
+    for seed in range(200):
+        at = laplace.theta_points(fit(), np.random.default_rng(seed))
+        found.append(np.exp(at.log_weights) @ at.points)
+    average = np.mean(found, axis=0)
+    assert np.abs((average - mean[:3]) / sd[:3]).max() < 0.1
+    assert np.abs((fit().theta - mean[:3]) / sd[:3]).max() > 0.1
+
+
+def position(seed: int, n_u: int, n_v: int) -> dict[str, jax.Array]:
+    rng = np.random.default_rng(seed)
+    return {"u": jnp.asarray(rng.standard_normal(n_u)), "v": jnp.asarray(rng.standard_normal(n_v))}
+
+
+def make_target() -> nuts.Target:
+    f = fit()
+    args = f.prior, f.centred, small_case().severities, jnp.asarray(f.theta), jnp.asarray(f.theta_root)
+    return nuts._whiten(*args)
+
+
+def by_definition(target: nuts.Target, at: dict[str, jax.Array]) -> float:
+    """Log density of (theta, z) times the numeric Jacobian of the map from (u, v) to them."""
+
+    def located(flat: jax.Array) -> jax.Array:
+        theta, z, _ = target.locate({"u": flat[: len(at["u"])], "v": flat[len(at["u"]) :]})
+        return jnp.concatenate([z.ravel(), theta])
+
+    theta, z, _ = target.locate(at)
+    scales, noise = split_theta(target.prior, theta)
+    jacobian = jax.jit(jax.jacfwd(located))(jnp.concatenate([at["u"], at["v"]]))
+    density = -0.5 * jnp.sum(z**2) + log_prior_theta(target.prior, theta)
+    density += target.seen.log_likelihood(target.prior.mean + target.prior.sd(scales) * z, noise)
+    return float(density + jnp.linalg.slogdet(jacobian)[1])
+
+
+def differences(target: nuts.Target) -> np.ndarray:
+    """Of the density from its definition at some positions, less that at the first."""
+    n_u, n_v = len(target.mean), target.theta_root.shape[1]
+    at = [position(seed, n_u, n_v) for seed in range(6)]
+    by_density = jax.jit(target.log_density)
+    gap = np.array([float(by_density(p)) - by_definition(target, p) for p in at])
+    return gap[1:] - gap[0]
+
+
+def test_the_density_in_whitened_coordinates_carries_the_jacobian_of_the_map() -> None:
+    np.testing.assert_allclose(differences(make_target()), 0, atol=1e-6)
+
+
+def test_the_check_of_the_jacobian_catches_one_that_is_left_out(monkeypatch) -> None:
+    target = make_target()
+    locate = nuts.Target.locate
+    monkeypatch.setattr(nuts.Target, "locate", lambda self, p: (*locate(self, p)[:2], 0.0))
+    assert np.abs(differences(target)).max() > 0.1
+
+
+def test_the_same_seed_gives_the_same_draws_and_another_others() -> None:
+    again = nuts.sample(fit(), small_case().severities, SMALL_NUTS, seed=3)
+    other = nuts.sample(fit(), small_case().severities, SMALL_NUTS, seed=4)
+    np.testing.assert_array_equal(again.draws.coef, run().draws.coef)
+    assert not np.array_equal(other.draws.coef, run().draws.coef)
+
+
+def test_a_badly_whitened_target_has_the_same_density() -> None:
+    """A wrong Laplace fit changes coordinates, not the posterior: densities differ by the Jacobian alone."""
+    f = fit()
+    wrong = replace(f.centred, precision=3 * f.centred.precision, linear=0.5 * f.centred.linear)
+    target = nuts._whiten(
+        f.prior, wrong, small_case().severities, jnp.asarray(f.theta + 0.5), jnp.asarray(2 * f.theta_root)
+    )
+    np.testing.assert_allclose(differences(target), 0, atol=1e-6)
