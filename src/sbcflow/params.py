@@ -69,6 +69,18 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("must be [low, high] with low <= high")
+    return pair
+
+
+_Rate = Annotated[float, Field(ge=0.0005, le=0.5)]
+_Spread = Annotated[float, Field(ge=0.05, le=4.0)]
+RateRange = Annotated[tuple[_Rate, _Rate], AfterValidator(_ascending)]
+SpreadRange = Annotated[tuple[_Spread, _Spread], AfterValidator(_ascending)]
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -109,9 +121,15 @@ class EvaluationSettings(_Settings):
 
 
 class V2Settings(_Settings):
-    """The stress family: arms (control included) and the templates its configs take in turn."""
+    """The stress family.
+
+    Arms (control included); [low, high] of control's conversion probability and of the standard
+    deviation of log spend, which configs draw from; and the templates that they take in turn.
+    """
 
     n_arms: Annotated[int, Field(ge=2, le=20, strict=True)]
+    base_rate: RateRange
+    severity_sigma: SpreadRange
     templates: Annotated[tuple[Template, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 

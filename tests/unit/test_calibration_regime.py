@@ -44,10 +44,9 @@ def test_a_little_beyond_is_tolerated(change):
 def test_the_sweep_to_run_names_settings():
     advice = REGIME.sweep_to_run(Observed(64000, 0.006, 3, 2.0))
     assert "scales: [64000]" in advice
-    assert "generators.prior.n_arms: 3" in advice
-    assert "generator_family: prior" in advice
-    assert "model.conversion.intercept_mean: -5.1" in advice
-    assert "model.severity.noise_median: 2" in advice
+    assert "generators.v2.n_arms: 3" in advice
+    assert "generators.v2.base_rate: [0.004, 0.009]" in advice
+    assert "generators.v2.severity_sigma: [1.3, 3]" in advice
     assert "generators.v2.n_arms: 3" in REGIME.sweep_to_run(replace(INSIDE, n_arms=3))
 
 

@@ -115,9 +115,7 @@ def _hessian(function: Callable[[np.ndarray], float], at: np.ndarray) -> np.ndar
     return np.array(
         [
             [
-                sum(
-                    a * b * function(at + a * s + b * t) for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))
-                )
+                sum(a * b * function(at + a * s + b * t) for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1)))
                 / (4 * 0.02**2)
                 for t in steps
             ]

@@ -39,7 +39,9 @@ WRONG_TRUTHS = ("times_1.05", "no_noise_mean", "conversion_only", "wrong_sign")
 
 
 def family(n_arms: int = 2) -> V2:
-    return V2(V2Settings(n_arms=n_arms, templates=TEMPLATES))
+    return V2(
+        V2Settings(n_arms=n_arms, base_rate=(0.01, 0.1), severity_sigma=(0.6, 1.4), templates=TEMPLATES)
+    )
 
 
 def knobs_of(template: str, seed: int = SEED, **changes: float) -> dict[str, float | int | str]:

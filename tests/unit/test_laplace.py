@@ -159,7 +159,9 @@ def test_conversion_means_are_those_of_the_exact_posterior(case, conversion) -> 
 
 
 def test_khat_is_small_on_a_near_gaussian_posterior_and_large_on_a_wrong_curvature(case) -> None:
-    clear = make_case(make_trial(mixed_covariates(FEW), logit=0.0), basis_settings(n_knots=3, interactions=False))
+    clear = make_case(
+        make_trial(mixed_covariates(FEW), logit=0.0), basis_settings(n_knots=3, interactions=False)
+    )
     fit = laplace.fit_conversion(clear.conversions, clear.conversion_prior, THETA[:-1], fixed_theta=True)
     centred = fit.centred
     narrow = replace(

@@ -51,7 +51,11 @@ def run() -> NutsRun:
 def exact() -> tuple[np.ndarray, np.ndarray]:
     """Mean and sd of (theta, coef) by quadrature over theta; coefficients are Gaussian given it."""
     laplace_fit = fit()
-    axes = [np.linspace(-7, 2.5, 60), np.linspace(-7, 2.5, 60), laplace_fit.theta[2] + np.linspace(-0.4, 0.4, 15)]
+    axes = [
+        np.linspace(-7, 2.5, 60),
+        np.linspace(-7, 2.5, 60),
+        laplace_fit.theta[2] + np.linspace(-0.4, 0.4, 15),
+    ]
     grid = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
     centred, prior = laplace_fit.centred, laplace_fit.prior
 

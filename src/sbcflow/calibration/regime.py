@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log
 from typing import Any
 
 import pandas as pd
@@ -35,6 +34,8 @@ LABELS: Mapping[str, str] = {
     "n_arms": "arms",
     "severity_sd": "severity spread (sd of log revenue)",
 }
+RANGE_KEYS = {"conversion_rate": "base_rate", "severity_sd": "severity_sigma"}
+SPAN = 1.5
 
 
 @dataclass(frozen=True)
@@ -149,18 +150,14 @@ def _range_from(values: Mapping[str, Any], name: str) -> Range:
 
 
 def _settings_for(outside: tuple[str, ...], observed: Observed) -> list[str]:
-    """The keys of params.yaml to set. Only family ``prior`` lets rates and spreads be chosen."""
+    """The keys of params.yaml to set for a sweep of family v2 about the observed experiment."""
     if not outside:
         return []
-    rate, spread = observed.conversion_rate, observed.severity_sd
-    family = "prior" if {"conversion_rate", "severity_sd"} & set(outside) else "v2"
-    settings = [f"scales: [{observed.n_visitors}]", f"generators.{family}.n_arms: {observed.n_arms}"]
-    if family == "prior":
-        settings.append("generator_family: prior")
-    if "conversion_rate" in outside and 0 < rate < 1:
-        settings.append(f"model.conversion.intercept_mean: {log(rate / (1 - rate)):.1f}")
-    if "severity_sd" in outside and spread > 0:
-        settings.append(f"model.severity.noise_median: {spread:.2g}")
+    settings = [f"scales: [{observed.n_visitors}]", f"generators.v2.n_arms: {observed.n_arms}"]
+    for name, key in RANGE_KEYS.items():
+        value = getattr(observed, name)
+        if name in outside and value > 0:
+            settings.append(f"generators.v2.{key}: [{value / SPAN:.2g}, {value * SPAN:.2g}]")
     return settings
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 import numpy as np
 
 from sbcflow.errors import ParamsError
-from sbcflow.params import TEMPLATES
+from sbcflow.params import TEMPLATES, V2Settings
 from sbcflow.streams import Purpose, rng_for
 
 CLUSTER_TEMPLATES = ("clustered", "clustered_realistic")
@@ -59,15 +59,15 @@ class Knobs:
         return asdict(self)
 
 
-def draw(seed: int, template: str) -> Knobs:
+def draw(seed: int, template: str, settings: V2Settings) -> Knobs:
     """Draw the knobs of a config from its seed; each is drawn whatever the template."""
     rng = rng_for(seed, Purpose.KNOBS)
     always_benefit = template == "sparse_benefit"
     knobs = Knobs(
         template=template,
-        base_rate=_round(_log_uniform(rng, 0.01, 0.10)),
+        base_rate=_round(_log_uniform(rng, *settings.base_rate)),
         severity_log_mean=_round(rng.uniform(3.0, 4.5)),
-        severity_sigma=_round(rng.uniform(0.6, 1.4)),
+        severity_sigma=_round(rng.uniform(*settings.severity_sigma)),
         prognostic_conversion=_round(rng.uniform(0.3, 1.0)),
         prognostic_severity=_round(rng.uniform(0.1, 0.5)),
         conversion_effect=_round(_log_uniform(rng, 0.05, 0.35) * _sign(rng, always_benefit)),

@@ -23,7 +23,7 @@ class V2:
     def draw_knobs(self, seed: int, replicate: int) -> dict[str, float | int | str]:
         """Draw a config's knobs: the templates in turn by ``replicate``, the rest from ``seed``."""
         templates = self._settings.templates
-        return v2_knobs.draw(seed, templates[replicate % len(templates)]).plain()
+        return v2_knobs.draw(seed, templates[replicate % len(templates)], self._settings).plain()
 
     def surfaces(self, seed: int, knobs: Mapping[str, float | int | str]) -> Surfaces:
         """Return the true surfaces of a config.

@@ -54,8 +54,8 @@ def canonical_json(value: object) -> str:
 def generator_settings(params: Params, family: GeneratorFamily) -> dict[str, Any]:
     """Return the settings of ``family`` that reach a config's data other than through its knobs."""
     if family == "v2":
-        # The list of templates only decides which one a config draws, and that is among its knobs.
-        return params.generators.v2.model_dump(mode="json", exclude={"templates"})
+        # Templates and ranges only decide what a config draws, and that is among its knobs.
+        return params.generators.v2.model_dump(mode="json", include={"n_arms"})
     return params.generators.prior.model_dump(mode="json")
 
 
