@@ -22,7 +22,7 @@ Figures = dict[str, float]
 def import_package() -> Figures:
     """The package alone, and the command line."""
     started = time.perf_counter()
-    import sbcflow  # noqa: F401
+    import sbcflow
 
     package = time.perf_counter()
     import sbcflow.cli  # noqa: F401

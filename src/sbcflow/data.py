@@ -20,6 +20,7 @@ IntArray = NDArray[np.int32]
 
 FeatureKind = Literal["continuous", "binary", "categorical"]
 N_BANDS = 3
+EVERYBODY = "all"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,16 @@ class Trial:
     def n_arms(self) -> int:
         return len(self.arm_names)
 
+    @property
+    def conversion_rate(self) -> float:
+        """The share of visitors, of all arms, who converted."""
+        return float(self.converted.mean())
+
+    @property
+    def severity_sd(self) -> float:
+        """The standard deviation of converters' log revenue."""
+        return float(np.std(np.log(self.revenue[self.converted]), ddof=1))
+
 
 @dataclass(frozen=True)
 class TestPoints:
@@ -110,6 +121,11 @@ class Segment:
     member: BoolArray
 
 
+def everybody(covariates: Covariates) -> Segment:
+    """Return the segment that all visitors are in."""
+    return Segment(EVERYBODY, np.ones(len(covariates), dtype=np.bool_))
+
+
 def segments_of(covariates: Covariates) -> tuple[Segment, ...]:
     """Return the segments of a set of visitors: each level of a feature, and thirds of a continuous one.
 
@@ -134,8 +150,6 @@ def _memberships(feature: Feature, values: Float32Array) -> list[tuple[str, Bool
     return [(f"third {b + 1} of {N_BANDS}", band == b) for b in range(N_BANDS)]
 
 
-def average_effects(visitor_cate: FloatArray, segments: tuple[Segment, ...]) -> dict[str, FloatArray]:
-    """Return the mean CATE per treatment, (K-1,) float64, of everybody (key ``all``) and of each segment."""
-    means = {"all": visitor_cate.mean(axis=0)}
-    means.update({s.name: visitor_cate[s.member].mean(axis=0) for s in segments})
-    return means
+def average_effects(visitor_cate: FloatArray, segments: tuple[Segment, ...]) -> FloatArray:
+    """Return the mean CATE of each segment, (n_segments, K-1), from that of each visitor (n, K-1)."""
+    return np.stack([visitor_cate[segment.member].mean(axis=0) for segment in segments])

@@ -23,8 +23,8 @@ SHORT_SHA_LENGTH = 7
 ID_TIME_FORMAT = "%Y-%m-%dT%H-%M-%SZ"
 ID_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}Z_[0-9a-f]{7,64}$(?!\n)"
 
-NUMERIC_LIBRARIES = ("jax", "jaxlib", "numpyro", "numpy", "scipy")
-OTHER_LIBRARIES = ("sbcflow", "pandas", "pyarrow", "arviz-stats", "pydantic", "dvc", "dvclive", "snakemake")
+NUMERIC_LIBRARIES = ("arviz-stats", "jax", "jaxlib", "numpy", "numpyro", "scipy")
+OTHER_LIBRARIES = ("sbcflow", "pandas", "pyarrow", "pydantic", "dvc", "dvclive", "snakemake")
 
 # What the pipeline itself writes is not the code that made it.
 PIPELINE_OUTPUTS = ("runs", "metrics", "dvc.lock")

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from sbcflow.sweep.key import LIBRARIES
+from sbcflow.provenance import NUMERIC_LIBRARIES
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -68,7 +68,7 @@ def test_every_dependency_is_locked(python: str) -> None:
 def test_all_pythons_agree_on_numeric_libraries() -> None:
     """Their versions are in every fit's key."""
     by_python = [installed_under(python) for python in PYTHONS]
-    for name in LIBRARIES:
+    for name in NUMERIC_LIBRARIES:
         assert len({installed[name] for installed in by_python}) == 1, name
 
 

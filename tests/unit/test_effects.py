@@ -39,7 +39,7 @@ def points_of(n: int) -> TestPoints:
 
 def dense_cate(basis: Basis, parts: tuple[PartDraws, PartDraws], points: TestPoints) -> np.ndarray:
     columns = np.asarray(basis.columns(points.covariates.values), dtype=np.float64)
-    conversion, severity = parts
+    noise = parts[1].noise
 
     def revenue(arm: np.ndarray) -> np.ndarray:
         """Per visitor, (n, draws), each under an arm of their own."""
@@ -49,7 +49,7 @@ def dense_cate(basis: Basis, parts: tuple[PartDraws, PartDraws], points: TestPoi
                 np.sum(columns * (p.coef[d, 0] + np.where(arm[:, None] > 0, p.coef[d][arm], 0.0)), axis=1)
                 for p in parts
             )
-            value[:, d] = expit(logit) * np.exp(log_median + severity.noise[d] ** 2 / 2)
+            value[:, d] = expit(logit) * np.exp(log_median + noise[d] ** 2 / 2)
         return value
 
     return revenue(points.arm) - revenue(np.zeros_like(points.arm))

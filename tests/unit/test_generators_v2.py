@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sbcflow.data import Covariates, FloatArray, Simulation, average_effects, segments_of
+from sbcflow.data import Covariates, FloatArray, Simulation, average_effects, everybody
 from sbcflow.errors import DataError, ParamsError
 from sbcflow.generators import make_family
 from sbcflow.generators.covariates import FEATURES, NUISANCE
@@ -332,8 +332,8 @@ def ate_z(simulation: Simulation, ate: float, arm: int = 1) -> float:
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_ate_is_the_difference_in_means_of_a_big_trial(template: str) -> None:
     simulation = family().simulate(SEED, knobs_of(template), 400_000, 10)
-    effects = average_effects(simulation.visitor_cate, segments_of(simulation.trial.covariates))
-    assert ate_z(simulation, effects["all"][0]) < LIMIT
+    effects = average_effects(simulation.visitor_cate, (everybody(simulation.trial.covariates),))
+    assert ate_z(simulation, effects[0, 0]) < LIMIT
 
 
 def test_ate_of_each_of_four_arms_is_its_difference_in_means() -> None:

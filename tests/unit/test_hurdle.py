@@ -1,12 +1,12 @@
-"""The estimator: pure in trial, settings and seed; escalates where Laplace is not enough; K = 3; bad trials."""
+"""The estimator: pure in trial, settings and seed, escalates where Laplace is not enough, K = 3 works."""
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from small_trials import (
-    SMALL_NUTS,
     binary_covariates,
     inference_settings,
     make_trial,
@@ -18,8 +18,12 @@ from sbcflow.data import TestPoints, Trial, segments_of
 from sbcflow.errors import DataError, EstimationError
 from sbcflow.estimators import make_estimator
 from sbcflow.estimators.hurdle import HurdleEstimator, HurdlePosterior
-from sbcflow.params import load
+from sbcflow.inference import nuts
+from sbcflow.inference.laplace import PartDraws
+from sbcflow.inference.nuts import NutsRun
+from sbcflow.params import PARAMS_FILE, load
 
+ROOT = Path(__file__).parents[2]
 SMALL = model_settings(interactions=False)
 
 
@@ -55,7 +59,7 @@ def test_the_same_seed_gives_the_same_draws_and_another_others() -> None:
 
 def test_what_was_fitted_before_changes_nothing() -> None:
     fit(of=make_trial(binary_covariates(700, seed=8), seed=9))
-    fit(of=make_trial(binary_covariates(400, seed=3), 3, seed=4))
+    fit(of=trial(3))
     assert same_draws(by_laplace(), fit(1))
 
 
@@ -102,9 +106,16 @@ def test_nuts_and_laplace_agree_on_average_effects() -> None:
     np.testing.assert_allclose(laplace.std(axis=1), nuts.std(axis=1), rtol=0.2)
 
 
-def test_a_sampler_that_stops_too_soon_is_not_called_converged() -> None:
-    hasty = SMALL_NUTS.model_copy(update={"n_warmup": 1, "n_samples": 100, "max_tree_depth": 2})
-    assert fit(method="nuts", nuts=hasty).diagnostics()["converged"] is False
+@pytest.mark.parametrize(
+    ("flaw", "converged"),
+    [({}, True), ({"rhat": 1.06}, False), ({"ess": 99.0}, False), ({"n_divergent": 11}, False)],
+)
+def test_a_sampler_that_failed_is_not_called_converged(monkeypatch, flaw, converged: bool) -> None:
+    """A run of 2 x 500 iterations may have R-hat 1.05, 100 effective draws and 10 divergences, no worse."""
+    draws = PartDraws(np.zeros((1000, 2, 4)), np.ones(1000), np.zeros((1000, 2)))
+    run = NutsRun(**{"draws": draws, "rhat": 1.05, "ess": 100.0, "n_divergent": 10, **flaw})
+    monkeypatch.setattr(nuts, "sample", lambda *_: run)
+    assert fit(method="nuts").diagnostics()["converged"] is converged
 
 
 def test_average_cates_are_averages_of_cates_by_arm() -> None:
@@ -120,9 +131,6 @@ def test_average_cates_are_averages_of_cates_by_arm() -> None:
             np.testing.assert_allclose(
                 found[s, treatment - 1], cate[segment.member].mean(axis=0), rtol=1e-4, atol=1e-5
             )
-        mean, sd = posterior.visitor_moments(covariates, treatment)
-        np.testing.assert_allclose(mean, cate.mean(axis=1), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(sd, cate.std(axis=1), rtol=1e-3)
     assert not np.allclose(found[:, 0], found[:, 1])
 
 
@@ -150,5 +158,5 @@ def test_a_basis_too_wide_is_refused() -> None:
 
 
 def test_the_estimator_of_the_run_values_takes_their_settings() -> None:
-    params = load()
+    params = load(ROOT / PARAMS_FILE)
     assert make_estimator(params) == HurdleEstimator(params.model, params.inference)

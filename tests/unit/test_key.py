@@ -12,8 +12,9 @@ import yaml
 
 import sbcflow
 from sbcflow.params import Params, SweepKind, parse
+from sbcflow.provenance import numeric_versions
 from sbcflow.sweep import key as key_module
-from sbcflow.sweep.key import canonical_json, fit_key, library_versions
+from sbcflow.sweep.key import canonical_json, fit_key
 from sbcflow.sweep.plan import plan_config
 from sbcflow.sweep.sources import ROOTS, normalised, numeric_modules, source_digest
 
@@ -95,8 +96,8 @@ def test_knobs_count_by_value_not_by_order() -> None:
 
 def test_library_versions_count(monkeypatch: pytest.MonkeyPatch) -> None:
     before = _key(_values())
-    changed = {**library_versions(), "jax": "99"}
-    monkeypatch.setattr(key_module, "library_versions", lambda: changed)
+    changed = {**numeric_versions(), "jax": "99"}
+    monkeypatch.setattr(key_module, "numeric_versions", lambda: changed)
     key_module._context.cache_clear()
     try:
         assert _key(_values()) != before

@@ -158,7 +158,7 @@ def test_conversion_means_are_those_of_the_exact_posterior(case, conversion) -> 
     assert np.abs((mode(case).mean - exact) / sd).max() > 0.1
 
 
-def test_khat_is_small_on_a_near_gaussian_posterior_and_large_on_a_wrong_curvature(case) -> None:
+def test_khat_is_small_on_a_near_gaussian_posterior_and_large_on_a_wrong_curvature() -> None:
     clear = make_case(
         make_trial(mixed_covariates(FEW), logit=0.0), basis_settings(n_knots=3, interactions=False)
     )

@@ -152,7 +152,7 @@ def test_a_library_that_is_not_installed_is_left_out(monkeypatch):
 
 def test_numeric_versions(monkeypatch):
     versions = provenance.numeric_versions()
-    assert list(versions) == ["jax", "jaxlib", "numpyro", "numpy", "scipy"]
+    assert list(versions) == ["arviz-stats", "jax", "jaxlib", "numpy", "numpyro", "scipy"]
     assert versions["jax"] == metadata.version("jax")
     monkeypatch.setattr(provenance, "NUMERIC_LIBRARIES", ("jax", "no-such-library"))
     with pytest.raises(ArtifactError, match="no-such-library is not installed"):

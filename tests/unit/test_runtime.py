@@ -47,7 +47,8 @@ def test_configuring_twice_adds_nothing(environment: dict[str, str]) -> None:
     assert environment == once
 
 
-def test_the_cache_is_apart_for_each_machine_type(environment, monkeypatch, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("environment")
+def test_the_cache_is_apart_for_each_machine_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     here = runtime.compilation_cache()
     monkeypatch.setattr(runtime, "_processor", lambda: "model name: another")
     assert here.parent == runtime.compilation_cache().parent == tmp_path

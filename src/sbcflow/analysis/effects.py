@@ -10,12 +10,11 @@ import pandas as pd
 
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.regime import Observed
-from sbcflow.data import BoolArray, Covariates, FloatArray, Segment, Trial, segments_of
+from sbcflow.data import BoolArray, Covariates, FloatArray, Segment, Trial, everybody, segments_of
 from sbcflow.estimators import Posterior
 from sbcflow.levels import level_suffix
 from sbcflow.scoring import central_interval, order_draws
 
-EVERYBODY = "all"
 INTERVAL_LEVELS = (0.5, 0.8, 0.9, 0.95)
 SHOWN_LEVEL = 0.9
 
@@ -36,9 +35,9 @@ def observed_of(trial: Trial) -> Observed:
     """Return what a trial shows of itself, in the terms of a correction's regime."""
     return Observed(
         n_visitors=trial.n_visitors,
-        conversion_rate=float(trial.converted.mean()),
+        conversion_rate=trial.conversion_rate,
         n_arms=trial.n_arms,
-        severity_sd=float(np.std(np.log(trial.revenue[trial.converted]), ddof=1)),
+        severity_sd=trial.severity_sd,
     )
 
 
@@ -61,8 +60,7 @@ def effect_table(trial: Trial, posterior: Posterior, correction: LayeredCorrecti
     correction.
     """
     covariates = trial.covariates
-    everybody = Segment(EVERYBODY, np.ones(trial.n_visitors, dtype=np.bool_))
-    segments = (everybody, *segments_of(covariates))
+    segments = (everybody(covariates), *segments_of(covariates))
     draws = posterior.average_cate(covariates, segments)
     ranges = [_range_of(segment, covariates) for segment in segments]
     rows = [

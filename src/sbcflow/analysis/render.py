@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sbcflow.analysis.effects import EVERYBODY, INTERVAL_LEVELS, SHOWN_LEVEL, Regime
+from sbcflow.analysis.effects import INTERVAL_LEVELS, SHOWN_LEVEL, Regime
+from sbcflow.data import EVERYBODY
 from sbcflow.levels import level_suffix
 
 NO_CORRECTION = (

@@ -70,12 +70,6 @@ class HurdlePosterior:
                 total[:, treatment - 1] += member[:, chunk.start : chunk.stop] @ np.asarray(chunk.cate)
         return total / member.sum(axis=1)[:, None, None]
 
-    def visitor_moments(self, covariates: Covariates, treatment: int) -> tuple[FloatArray, FloatArray]:
-        """Return posterior mean and standard deviation (n,) of each visitor's CATE under a treatment."""
-        chunks = [np.asarray(c.cate) for c in self._chunks(_all_under(covariates, treatment))]
-        mean = np.concatenate([c.mean(axis=1, dtype=np.float64) for c in chunks])
-        return mean, np.concatenate([c.std(axis=1, dtype=np.float64) for c in chunks])
-
     def _chunks(self, points: TestPoints) -> Iterator[CateChunk]:
         with numerics():
             draws = OutcomeDraws.of(self.conversion.draws, self.severity.draws)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sbcflow.data import Segment, Simulation, segments_of
+from sbcflow.data import Simulation, average_effects, everybody, segments_of
 from sbcflow.estimators import Posterior, make_estimator
 from sbcflow.files import sha256_of, write_npz
 from sbcflow.generators import make_family
@@ -113,8 +113,8 @@ def describe(simulation: Simulation) -> dict[str, float | int]:
     return {
         "n_arms": trial.n_arms,
         "n_converted": int(trial.converted.sum()),
-        "conversion_rate": float(trial.converted.mean()),
-        "severity_sd": float(np.std(np.log(trial.revenue[trial.converted]), ddof=1)),
+        "conversion_rate": trial.conversion_rate,
+        "severity_sd": trial.severity_sd,
     }
 
 
@@ -127,8 +127,8 @@ def _average_effects(
     """
     some = slice(params.scoring.n_average)
     covariates = simulation.trial.covariates.take(some)
-    segments = (Segment("all", np.ones(len(covariates), dtype=np.bool_)), *segments_of(covariates))
-    truth = np.stack([simulation.visitor_cate[some][s.member].mean(axis=0) for s in segments])
+    segments = (everybody(covariates), *segments_of(covariates))
+    truth = average_effects(simulation.visitor_cate[some], segments)
     draws = posterior.average_cate(covariates, segments)
     lower, upper = np.quantile(draws, [(1 - EFFECT_LEVEL) / 2, (1 + EFFECT_LEVEL) / 2], axis=-1)
     covered = (lower <= truth) & (truth <= upper)

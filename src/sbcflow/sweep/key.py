@@ -10,13 +10,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from sbcflow.params import GeneratorFamily, Params, SweepSettings
+from sbcflow.provenance import numeric_versions
 from sbcflow.sweep.sources import source_digest
-
-LIBRARIES = ("arviz-stats", "jax", "jaxlib", "numpy", "numpyro", "scipy")
 
 
 def fit_key(
@@ -60,12 +58,6 @@ def generator_settings(params: Params, family: GeneratorFamily) -> dict[str, Any
 
 
 @cache
-def library_versions() -> dict[str, str]:
-    """Return the versions of the numeric libraries, read from their metadata, none imported."""
-    return {name: version(name) for name in LIBRARIES}
-
-
-@cache
 def _context(params: Params, sweep: SweepSettings) -> str:
     return _sha256(
         {
@@ -76,7 +68,7 @@ def _context(params: Params, sweep: SweepSettings) -> str:
             "scoring": params.scoring.model_dump(mode="json"),
             "save_samples": sweep.save_samples,
             "source": source_digest(),
-            "libraries": library_versions(),
+            "libraries": numeric_versions(),
         }
     )
 
