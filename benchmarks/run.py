@@ -22,13 +22,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CACHE = "SBCFLOW_COMPILATION_CACHE"
 TIMEOUT = 900
-ALL = ("import_package", "plan", "simulate", "start_up", "fit_small", "fit_large")
+USUAL = ("import_package", "plan", "simulate", "start_up", "fit_small", "fit_large")
+ALL = (*USUAL, "fit_nuts")
 TITLES = {
     "import_package": "`import sbcflow`",
     "plan": "plan of 50 configs",
     "simulate": "simulate 250,000 visitors",
     "fit_small": "config of 20,000 visitors, compiled",
     "fit_large": "config of 250,000 visitors, compiled",
+    "fit_nuts": "config of 20,000 visitors by NUTS, compilation included",
     "cold": "process with one config of 20,000, nothing compiled",
     "warm": "the same, programs in the cache",
 }
@@ -48,7 +50,7 @@ class Row:
 
 
 def main() -> None:
-    """Run the cases that the command line names, or all."""
+    """Run the cases that the command line names, or the usual ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(ALL))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -58,7 +60,7 @@ def main() -> None:
     rows = []
     print(f"{describe_machine()}\n\n| what | seconds | peak MiB | of which |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as cache:
-        for case in arguments.cases or ALL:
+        for case in arguments.cases or USUAL:
             for row in start_up(cache) if case == "start_up" else [measure(case, cache)]:
                 print(row.markdown(), flush=True)
                 rows.append(row)
