@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 Figures = dict[str, float]
-# A config of the catalog with about 2% of conversions.
+# A config of the train sweep: 540 of 20,000 visitors convert.
 INDEX = 3
 
 

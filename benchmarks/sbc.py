@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/sbc.py [n_trials] [n_trials_of_the_test]
 
 Prints, for the posterior as it is and for each planted error, the p-value of each quantity's rank ECDF
-and the share of resampled test-sized runs that leave the 99% band. About 2 trials a second on two cores, each fitted twice.
+and the share of resampled test-sized runs that leave the 99% band. Each trial is fitted twice, about
+two trials a second on two idle cores.
 """
 
 from __future__ import annotations

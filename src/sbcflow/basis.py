@@ -10,6 +10,7 @@ are standardised products of main columns of two different features.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -144,7 +145,8 @@ def make_basis(covariates: Covariates, settings: BasisSettings) -> Basis:
     Raises:
         DataError: the basis would have more than ``settings.max_columns`` columns.
     """
-    reference = covariates.values[:: max(1, len(covariates) // N_REFERENCE)].astype(np.float64)
+    stride = math.ceil(len(covariates) / N_REFERENCE)
+    reference = covariates.values[::stride].astype(np.float64)
     knots = _knots(covariates.features, reference, settings.n_knots)
     structure = _structure(covariates.features, knots, settings.interactions)
     if structure.n_columns > settings.max_columns:

@@ -119,7 +119,7 @@ def interval_score(lower: FloatArray, upper: FloatArray, truth: FloatArray, leve
 def sample_crps(ordered: FloatArray, truth: FloatArray) -> FloatArray:
     """Return the CRPS of each point, (n_points,) float64, in the truth's unit; smaller is better.
 
-    The probability-weighted-moments estimator (Zamo & Naveau 2018), also called fair: mean |x_i - y|
+    The probability-weighted-moments estimator (Zamo & Naveau 2018), also called fair: mean ``|x_i - y|``
     less sum_i (2i - S - 1) x_(i) / (S (S - 1)) over the S ``ordered`` draws. It is unbiased for the CRPS
     of the posterior the draws come from, whatever S, and costs O(S log S) for the sorting.
     """

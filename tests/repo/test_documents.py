@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 
 import sbcflow
 from sbcflow.cli import app
+from sbcflow.scenario import apply_scenario
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand as Command
@@ -171,6 +173,17 @@ def test_every_run_value_is_documented_and_nothing_else() -> None:
     for sections, keys in documented.items():
         known = set().union(*(endings(path) for path in leaves if path[0] in sections))
         assert keys <= known, f"{sections}: {keys - known}"
+
+
+def test_the_scenario_in_the_walk_through_applies(tmp_path: Path) -> None:
+    block = re.search(
+        r"^```yaml\n(.*?)^```", (ROOT / "docs/analyze.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    scenario, params = tmp_path / "shop.yaml", Path(shutil.copy(ROOT / "params.yaml", tmp_path))
+    scenario.write_text(block[1])
+    applied = apply_scenario(scenario, params)
+    assert applied.generators.v2.n_arms == 3
+    assert {run.id.partition("-")[0] for run in applied.runs().values()} == {"shop"}
 
 
 def test_one_version_everywhere() -> None:
