@@ -106,15 +106,15 @@ def judge(comparison: Comparison, n_fits: int, method: str = "layered") -> Verdi
         return Verdict(NO_BETTER, f"The {method} correction is shown no better than raw: {facts}; {few}.")
     span = f"difference {difference.lower:+.4f} to {difference.upper:+.4f} ({CONFIDENCE:.0%} interval)"
     code, words = _decision(difference)
-    return Verdict(code, f"The {method} correction is {words} raw: {facts}; {span}, {n_fits} test fits.")
+    return Verdict(code, f"The {method} correction is {words}: {facts}; {span}, {n_fits} test fits.")
 
 
 def _decision(difference: Estimate) -> tuple[str, str]:
     if difference.upper < 0:
-        return BETTER, "better than"
+        return BETTER, "better than raw"
     if difference.lower > 0:
-        return WORSE, "worse than"
-    return NO_BETTER, "no better than"
+        return WORSE, "worse than raw"
+    return NO_BETTER, "no better than raw, as far as these fits tell"
 
 
 def _estimate(value: float, replicates: FloatArray) -> Estimate:
