@@ -136,6 +136,9 @@ def _spline_columns(position: jax.Array, knots: jax.Array) -> jax.Array:
     return jnp.concatenate([jnp.ones_like(position)[:, None], position[:, None], terms], axis=1)
 
 
+_compiled_spline_columns = jax.jit(_spline_columns)
+
+
 def make_basis(covariates: Covariates, settings: BasisSettings) -> Basis:
     """Make the basis of a trial from its covariates alone (never from an outcome).
 
@@ -264,7 +267,7 @@ def _demmler_reinsch_map(position: FloatArray, knots: FloatArray) -> FloatArray:
 
 def _spline_columns64(position: FloatArray, knots: FloatArray) -> FloatArray:
     with jax.enable_x64(True):
-        return np.asarray(_spline_columns(jnp.asarray(position), jnp.asarray(knots)))
+        return np.asarray(_compiled_spline_columns(position, knots))
 
 
 def _fit_pairs(structure: Structure, main: FloatArray) -> Affine:
@@ -277,4 +280,4 @@ def _fit_pairs(structure: Structure, main: FloatArray) -> Affine:
 
 
 def _float32(values: FloatArray | float) -> jax.Array:
-    return jnp.asarray(values, dtype=jnp.float32)
+    return jax.device_put(np.asarray(values, dtype=np.float32))

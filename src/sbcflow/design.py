@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass, replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,14 +78,14 @@ def make_design(
     def lay(source: NDArray[np.generic]) -> jax.Array:
         padded = np.zeros((n_blocks * size, *source.shape[1:]), dtype=np.float32)
         padded[slot] = source[order]
-        return jnp.asarray(padded.reshape(n_blocks, size, *source.shape[1:]))
+        return jax.device_put(padded.reshape(n_blocks, size, *source.shape[1:]))
 
     block_arm = np.repeat(np.arange(n_arms, dtype=np.int32), blocks_per_arm)
     block_arm = np.pad(block_arm, (0, n_blocks - len(block_arm)))
     return Design(
-        Block(lay(values), lay(outcome), lay(np.ones(len(arm))), jnp.asarray(block_arm)),
+        Block(lay(values), lay(outcome), lay(np.ones(len(arm))), jax.device_put(block_arm)),
         basis,
-        jnp.asarray(len(arm), dtype=jnp.float32),
+        jax.device_put(np.float32(len(arm))),
     )
 
 

@@ -83,11 +83,11 @@ def part_prior(structure: Structure, n_arms: int, priors: PartPriors) -> PartPri
     noise = (priors.noise_median, priors.noise_log_sd) if isinstance(priors, SeverityPriors) else ()
     widths = np.repeat([priors.prognostic_scale, priors.treatment_scale], len(present))
     return PartPrior(
-        mean=jnp.asarray(mean),
-        fixed_sd=jnp.asarray(fixed_sd),
-        scale_index=jnp.asarray(np.stack([position, *[treatment] * (n_arms - 1)])),
-        widths=jnp.asarray(widths),
-        noise=jnp.asarray(noise, dtype=jnp.float64),
+        mean=jax.device_put(mean),
+        fixed_sd=jax.device_put(fixed_sd),
+        scale_index=jax.device_put(np.stack([position, *[treatment] * (n_arms - 1)])),
+        widths=jax.device_put(widths),
+        noise=jax.device_put(np.array(noise, dtype=np.float64)),
         scale_names=tuple(f"{part}_{GROUPS[g]}" for part in ("prognostic", "treatment") for g in present),
     )
 

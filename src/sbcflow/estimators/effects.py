@@ -31,12 +31,15 @@ class OutcomeDraws:
     def of(cls, conversion: PartDraws, severity: PartDraws) -> OutcomeDraws:
         """Pair the draws of the two parts, which are independent."""
         return cls(
-            _by_arm(conversion), _by_arm(severity), jnp.asarray(severity.noise**2 / 2, dtype=jnp.float32)
+            conversion=_by_arm(conversion.coef),
+            severity=_by_arm(severity.coef),
+            log_noise_mean=jax.device_put((severity.noise**2 / 2).astype(np.float32)),
         )
 
 
-def _by_arm(draws: PartDraws) -> jax.Array:
-    coefs = jax.vmap(arm_coefficients)(jnp.asarray(draws.coef))
+@jax.jit
+def _by_arm(coef: jax.Array) -> jax.Array:
+    coefs = jax.vmap(arm_coefficients)(coef)
     return jnp.moveaxis(coefs, 0, -1).astype(jnp.float32)
 
 
@@ -57,7 +60,7 @@ def cate_chunks(basis: Basis, draws: OutcomeDraws, points: TestPoints) -> Iterat
         values = np.pad(points.covariates.values[start:stop], ((0, padding), (0, 0)), mode="edge")
         arm = np.pad(points.arm[start:stop], (0, padding), mode="edge")
         with numerics():
-            cate = _cate(basis, draws, jnp.asarray(values), jnp.asarray(arm))
+            cate = _cate(basis, draws, values, arm)
         yield CateChunk(start, stop, cate[: stop - start])
 
 

@@ -33,6 +33,7 @@ from sbcflow.likelihood import Conversions, Curvature, Expansion, Severities, co
 from sbcflow.model import PartPrior, split_theta
 
 MAX_STEPS = 60
+MAX_HALVINGS = 30
 NEAR_THE_MODE = 0.1
 SMALLEST_STEP = 1e-3
 SMALLEST_THETA_STEP = 1e-2
@@ -187,19 +188,20 @@ def _climb(
 ) -> tuple[jax.Array, Expansion]:
     """Step towards ``wanted``, halving until the penalised log likelihood does not fall."""
     coef, expansion = here
-    scales, _ = split_theta(prior, jnp.asarray(theta))
-    sd = prior.sd(scales)
-
-    def penalised(at: jax.Array, log_likelihood: jax.Array) -> float:
-        return float(jnp.sum(log_likelihood) - 0.5 * jnp.sum(((at - prior.mean) / sd) ** 2))
-
-    floor = penalised(coef, expansion.log_likelihood)
-    for _ in range(30):
+    floor = float(_penalised(prior, theta, coef, expansion))
+    for _ in range(MAX_HALVINGS):
         reached = _expand(seen, wanted)
-        if penalised(wanted, reached.log_likelihood) >= floor - 1e-6 * abs(floor):
+        if _penalised(prior, theta, wanted, reached) >= floor - 1e-6 * abs(floor):
             return wanted, reached
         wanted = (wanted + coef) / 2
     return coef, expansion
+
+
+@jax.jit
+def _penalised(prior: PartPrior, theta: FloatArray, coef: jax.Array, expansion: Expansion) -> jax.Array:
+    scales, _ = split_theta(prior, jnp.asarray(theta))
+    z = (coef - prior.mean) / prior.sd(scales)
+    return jnp.sum(expansion.log_likelihood) - 0.5 * jnp.sum(z**2)
 
 
 def _posterior_distance(centred: Curvature, prior: PartPrior, theta: FloatArray, step: jax.Array) -> float:
