@@ -11,7 +11,13 @@ import pytest
 from analysis_examples import write_correction
 
 from sbcflow.analysis import visitors
-from sbcflow.analysis.effects import check_regime, difference_in_means, effect_table, observed_of
+from sbcflow.analysis.effects import (
+    check_regime,
+    difference_in_means,
+    effect_table,
+    interval_columns,
+    observed_of,
+)
 from sbcflow.analysis.render import NO_CORRECTION, ON_AVERAGES, render
 from sbcflow.analysis.visitors import write_visitors
 from sbcflow.calibration.layered import LayeredCorrection
@@ -93,6 +99,18 @@ def test_intervals_are_quantiles_and_the_correction_s(trial: Trial, correction: 
             for kind in ("raw", "calibrated")
         }
         assert (width["calibrated"] > width["raw"]).all()
+
+
+def test_averages_are_never_narrowed(trial: Trial, tmp_path: Path) -> None:
+    """Nor is an interval that the correction would narrow left without its raw ends."""
+    too_wide = LayeredCorrection.load(write_correction(tmp_path, narrowness=1.3))
+    ordered = np.sort(np.random.default_rng(0).standard_normal((5, 2000)), axis=1)
+    ends = interval_columns(ordered, 0.9, too_wide)
+    assert (ends["calibrated_lower_90"] > ends["raw_lower_90"]).all()
+    table = effect_table(trial, KnownPosterior(), too_wide)
+    for suffix in ("50", "80", "90", "95"):
+        for end in ("lower", "upper"):
+            assert (table[f"calibrated_{end}_{suffix}"] == table[f"raw_{end}_{suffix}"]).all()
 
 
 def test_without_a_correction_the_calibrated_columns_are_empty(trial: Trial) -> None:

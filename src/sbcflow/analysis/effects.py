@@ -56,8 +56,8 @@ def effect_table(trial: Trial, posterior: Posterior, correction: LayeredCorrecti
     All effects are in revenue per visitor. ``diff_in_means`` is the treatment's mean revenue less
     control's among the row's visitors, ``diff_in_means_se`` its standard error (empty with fewer than
     two visitors in either arm); ``ate`` and ``sd`` are posterior mean and standard deviation of the
-    mean CATE over all visitors of the row, whatever their arm. Calibrated columns are empty without a
-    correction.
+    mean CATE over all visitors of the row, whatever their arm. Calibrated intervals are never narrower
+    than raw ones here, and empty without a correction.
     """
     covariates = trial.covariates
     segments = (everybody(covariates), *segments_of(covariates))
@@ -107,10 +107,24 @@ def _posterior_columns(
     ordered = order_draws(draws)
     columns: dict[str, FloatArray | str] = {"ate": draws.mean(axis=1), "sd": draws.std(axis=1, ddof=1)}
     for level in INTERVAL_LEVELS:
-        columns |= interval_columns(ordered, level, correction)
+        ends = interval_columns(ordered, level, correction)
+        columns |= ends | _never_narrower(ends, level_suffix(level))
         rule = correction.rule(level).regime if correction else ""
         columns[f"calibration_rule_{level_suffix(level)}"] = rule
     return columns
+
+
+def _never_narrower(ends: dict[str, FloatArray], suffix: str) -> dict[str, FloatArray]:
+    """Return the calibrated ends, moved out to the raw ones where those lie further out.
+
+    The correction is fitted on single points. What makes their intervals too wide need not make those
+    of averages so (docs/decisions/0009), and an interval may not be narrowed on such grounds.
+    """
+    lower, upper = f"calibrated_lower_{suffix}", f"calibrated_upper_{suffix}"
+    return {
+        lower: np.minimum(ends[lower], ends[f"raw_lower_{suffix}"]),
+        upper: np.maximum(ends[upper], ends[f"raw_upper_{suffix}"]),
+    }
 
 
 def _plain_comparison(trial: Trial, member: BoolArray, treatment: int) -> dict[str, float | int]:
