@@ -13,7 +13,7 @@ from sbcflow.levels import level_suffix
 NO_CORRECTION = (
     "No correction given (--correction DIR): calibrated columns are empty, raw intervals may cover less."
 )
-ON_AVERAGES = "The correction was fitted on single points; it may widen intervals of averages, not narrow them."
+ON_AVERAGES = "The correction was fitted on single points: it may widen intervals of averages only."
 
 
 def render(effects: pd.DataFrame, regime: Regime, notes: Sequence[str]) -> str:
