@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from sbcflow.provenance import PIPELINE_OUTPUTS
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 300
 
@@ -94,7 +96,7 @@ def count_fits(output: str) -> int:
 
 
 def copy_tree(path: Path) -> None:
-    """Copy what Git would commit of the working tree."""
+    """Copy what Git would commit of the working tree, less what a run of the pipeline left there."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -103,7 +105,7 @@ def copy_tree(path: Path) -> None:
     )
     for name in listed.stdout.decode().split("\0"):
         source = ROOT / name
-        if name and source.is_file():
+        if name and source.is_file() and Path(name).parts[0] not in PIPELINE_OUTPUTS:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, path / name)
 
