@@ -160,3 +160,13 @@ def test_a_basis_too_wide_is_refused() -> None:
 def test_the_estimator_of_the_run_values_takes_their_settings() -> None:
     params = load(ROOT / PARAMS_FILE)
     assert make_estimator(params) == HurdleEstimator(params.model, params.inference)
+
+
+def test_diagnostics_are_json_values() -> None:
+    """A k-hat or R-hat that is not finite has no form in JSON, and must not cost the fit."""
+    posterior = fit()
+    wild = replace(posterior, conversion=replace(posterior.conversion, khat=np.inf, rhat=np.nan))
+    diagnostics = wild.diagnostics()
+    assert diagnostics["khat"] is None
+    assert diagnostics["rhat_conversion"] is None
+    json.dumps(diagnostics, allow_nan=False)

@@ -116,7 +116,7 @@ def _record(
             "arms": list(trial.arm_names),
             "observed": vars(observed),
             "regime": {"ok": regime.ok, "messages": list(regime.messages), "advice": regime.advice},
-            "diagnostics": {name: _json_value(value) for name, value in posterior.diagnostics().items()},
+            "diagnostics": dict(posterior.diagnostics()),
         },
         links=_links(request.correction, correction),
     )
@@ -128,8 +128,3 @@ def _links(folder: Path | None, correction: LayeredCorrection | None) -> dict[st
         return None
     files = {name: sha256_of(folder / name) for name in sorted(correction.to_files())}
     return {"trained_on": correction.trained_on, "correction": files}
-
-
-def _json_value(value: float | int | bool | str | None) -> float | int | bool | str | None:
-    """JSON has no form for NaN and infinities."""
-    return str(value) if isinstance(value, float) and not np.isfinite(value) else value

@@ -25,7 +25,7 @@ class Posterior(Protocol):
         ...
 
     def diagnostics(self) -> Mapping[str, float | int | bool | str | None]:
-        """Return how the fit went; ``converged`` (bool) is always there."""
+        """Return how the fit went, as JSON values; ``converged`` (bool) is always there."""
         ...
 
 

@@ -92,9 +92,9 @@ class HurdlePosterior:
         }
 
     def diagnostics(self) -> dict[str, float | int | bool | str | None]:
-        """Return how the fit went, for the summary; None where a figure does not apply."""
+        """Return how the fit went, for the summary; None where a figure does not apply or is not finite."""
         conversion, severity = self.conversion, self.severity
-        return {
+        figures = {
             "converged": conversion.converged and severity.converged,
             "escalated": conversion.escalated or severity.escalated,
             "khat": conversion.khat,
@@ -104,6 +104,10 @@ class HurdlePosterior:
                 for part, posterior in (("conversion", conversion), ("severity", severity))
                 for name in ("method", "theta_points", "rhat", "ess", "n_divergent")
             },
+        }
+        return {
+            name: None if isinstance(value, float) and not np.isfinite(value) else value
+            for name, value in figures.items()
         }
 
 

@@ -2,8 +2,8 @@
 
 Newton steps on the coefficients alternate with maximising the evidence of theta under the current
 quadratic (as INLA does: Rue, Martino and Chopin 2009, section 3). The uncertainty of theta is
-carried into the draws: coefficients are drawn given theta at points of theta's own Gaussian, the
-points weighted by evidence.
+carried into the draws: coefficients are drawn given theta at points of theta's own posterior, which
+the evidence weights (``integrate``).
 """
 
 from __future__ import annotations
