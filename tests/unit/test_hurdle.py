@@ -1,5 +1,6 @@
 """The estimator: pure in trial, settings and seed, escalates where Laplace is not enough, K = 3 works."""
 
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
