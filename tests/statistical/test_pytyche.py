@@ -187,10 +187,10 @@ def test_a_manifest_as_designed_is_accepted_and_a_foreign_key_refused(pytyche_py
 
 
 def test_it_accepts_every_run_of_this_checkout(pytyche_python, tmp_path):
-    """Manifests, aggregates and corrections under runs/, where `make repro` has left any."""
+    """Manifests, aggregates and corrections under runs/, as `make repro` left them."""
     manifests = sorted(RUNS.glob("*/manifest.json"))
     if not manifests:
-        pytest.skip("no runs/: run `make repro` first")
+        pytest.fail("no runs/ to compare: run `make repro` first")
     folders = sorted(path.parent for path in RUNS.glob("*/scale_family_correction.json"))
     aggregates = {_experiment_id(path.parent): path for path in RUNS.glob("*/aggregate.csv")}
     draws = _write_skewed_draws(tmp_path / "draws.npz")

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sbcflow.data import Covariates, Feature, FloatArray, IntArray, Simulation, TestPoints, Trial
 from sbcflow.params import ModelSettings, PartPriors, PriorSettings
 from sbcflow.streams import Purpose, rng_for
+
+if TYPE_CHECKING:
+    from sbcflow.basis import Basis
 
 LEVEL_SHARES = (0.5, 0.3, 0.2)
 
@@ -72,7 +76,7 @@ class Prior:
 class _Surfaces:
     """What the model says of a visitor in each arm: coefficients by arm (K, n_columns), and sigma."""
 
-    basis: object
+    basis: Basis
     conversion: FloatArray
     severity: FloatArray
     noise: float
@@ -80,7 +84,9 @@ class _Surfaces:
 
     def at(self, covariates: Covariates) -> tuple[FloatArray, FloatArray]:
         """Return conversion probability and mean spend, (n, K) float64 each."""
-        columns = np.asarray(self.basis.columns(covariates.values), dtype=np.float64)  # type: ignore[attr-defined]
+        import jax
+
+        columns = np.asarray(self.basis.columns(jax.device_put(covariates.values)), dtype=np.float64)
         logit, log_median = columns @ self.conversion.T, columns @ self.severity.T
         return 1 / (1 + np.exp(-logit)), np.exp(log_median + self.noise**2 / 2)
 
@@ -99,7 +105,7 @@ def _draw_surfaces(seed: int, covariates: Covariates, n_arms: int, model: ModelS
 
 
 def _draw_part(
-    basis: object, n_arms: int, priors: PartPriors, rng: np.random.Generator, name: str
+    basis: Basis, n_arms: int, priors: PartPriors, rng: np.random.Generator, name: str
 ) -> tuple[FloatArray, float, dict[str, FloatArray]]:
     """Return coefficients by arm (K, n_columns), sigma, and the hyperparameters by name."""
     import jax
@@ -108,7 +114,7 @@ def _draw_part(
     from sbcflow.likelihood import arm_coefficients
     from sbcflow.model import part_model, part_prior
 
-    prior = part_prior(basis.structure, n_arms, priors)  # type: ignore[attr-defined]
+    prior = part_prior(basis.structure, n_arms, priors)
     key = jax.random.key(int(rng.integers(2**31)))
     trace = handlers.trace(handlers.seed(part_model, key)).get_trace(prior)
     coef = np.asarray(arm_coefficients(trace["coef"]["value"]))
