@@ -204,23 +204,25 @@ def test_bad_roles_are_one_line(tmp_path: Path, change: dict[str, object], messa
     assert "\n" not in str(error.value)
 
 
-BAD_FILES = [
-    ("missing.csv", None, "no such file"),
-    ("shop.xlsx", b"x", "must end in .csv, .csv.gz or .parquet"),
-    ("shop.csv", b"", "is empty"),
-    ("shop.csv", b"\n\n", "is empty"),
-    ("shop.csv", b"arm,bought,spend,age\nNone,1,5.0,3,9\n", "cannot be read"),
-    ("shop.csv", b"arm,bought,spend,age\nNone,1,5.0,3\nNone,1,5.0,3,9\n", "cannot be read"),
-    ("shop.csv", b"arm,bought,spend,age\nNone,1,5.0,\xff\n", "cannot be read"),
-    ("shop.csv", b"arm,bought,spend,age\nNone,1\n", "values are missing"),
-    ("shop.csv.gz", b"arm,bought", "cannot be read"),
-    ("shop.csv.gz", gzip.compress(shop().to_csv().encode())[:2000], "cannot be read"),
-    ("shop.csv.gz", gzip.compress(b""), "is empty"),
-    ("shop.parquet", b"PAR1 no more", "cannot be read"),
-]
+HEADER = b"arm,bought,spend,age\n"
+BAD_FILES = {
+    "no file": ("missing.csv", None, "no such file"),
+    "another format": ("shop.xlsx", b"x", "must end in .csv, .csv.gz or .parquet"),
+    "nothing": ("shop.csv", b"", "is empty"),
+    "blank lines": ("shop.csv", b"\n\n", "is empty"),
+    "rows longer than the header": ("shop.csv", HEADER + b"None,1,5.0,3,9\n", "cannot be read"),
+    "one long row": ("shop.csv", HEADER + b"None,1,5.0,3\nNone,1,5.0,3,9\n", "cannot be read"),
+    "not UTF-8": ("shop.csv", HEADER + b"None,1,5.0,\xff\n", "cannot be read"),
+    "a short row": ("shop.csv", HEADER + b"None,1\n", "values are missing"),
+    "not gzip": ("shop.csv.gz", b"arm,bought", "cannot be read"),
+    "cut gzip": ("shop.csv.gz", gzip.compress(shop().to_csv().encode())[:2000], "cannot be read"),
+    "gzip of nothing": ("shop.csv.gz", gzip.compress(b""), "is empty"),
+    "cut parquet": ("shop.parquet", b"PAR1 no more", "cannot be read"),
+}
 
 
-@pytest.mark.parametrize(("name", "content", "message"), BAD_FILES)
+# The ids are named: gzip writes the time into its bytes, and workers must collect the same ids.
+@pytest.mark.parametrize(("name", "content", "message"), BAD_FILES.values(), ids=BAD_FILES)
 def test_a_bad_file_is_one_line_that_names_it(
     tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
