@@ -21,3 +21,41 @@ class ArtifactError(SbcflowError):
 
 class EstimationError(SbcflowError):
     """A fit that could not be carried out."""
+
+
+class ExperimentError(SbcflowError):
+    """Base of what goes wrong with experiments kept as Git references."""
+
+
+class InvalidTransition(ExperimentError):  # noqa: N818 (the contract's name: DESIGN, "Experiments")
+    """A call that an experiment's state does not allow.
+
+    Attributes:
+        name: the experiment. state: the one it is in. call: what was asked. allowed: what can be.
+    """
+
+    def __init__(self, name: str, state: str, call: str, allowed: tuple[str, ...]) -> None:
+        self.name, self.state, self.call, self.allowed = name, state, call, allowed
+        super().__init__(
+            f"experiment {name}: {call} is not allowed when {state}; allowed: {', '.join(allowed)}"
+        )
+
+
+class RepositoryError(ExperimentError):
+    """A repository that cannot hold experiments: not Git's, without DVC, without a commit, not writable."""
+
+
+class ExperimentNameError(ExperimentError):
+    """The name of an experiment that is not allowed, taken, unknown or ambiguous."""
+
+
+class MetricError(ExperimentError):
+    """A metric's name or value that is not allowed."""
+
+
+class ConflictError(ExperimentError):
+    """An experiment that somebody else has moved, or is working on."""
+
+
+class RemoteError(ExperimentError):
+    """A Git or DVC remote that is unknown, out of reach, or refuses."""

@@ -47,7 +47,7 @@ def replacing(path: Path | str) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
             former.rename(target)
         raise
     shutil.rmtree(former, ignore_errors=True)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def temporary_sibling(path: Path) -> Path:
@@ -165,7 +165,7 @@ def read_npz(path: Path | str) -> dict[str, NDArray[Any]]:
         raise ArtifactError(f"{path}: not a sound npz, truncated or altered: {_one_line(error)}") from None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make renames in ``folder`` durable, where the platform can open a folder."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

@@ -1,0 +1,55 @@
+"""Experiments as Git references that dvc's own commands understand; no jax, and nothing slow to import.
+
+from sbcflow.experiment import Experiment
+
+with Experiment.init(params={"lr": 0.5}) as experiment:
+    experiment.log_metric("accuracy", 0.9)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sbcflow.experiment.across import Experiments
+    from sbcflow.experiment.lifecycle import Experiment, Saved
+    from sbcflow.experiment.manage import remove, rename
+    from sbcflow.experiment.remote import pull, push
+    from sbcflow.experiment.states import State
+    from sbcflow.experiment.table import best, compare, experiments
+
+HOMES = {
+    "Experiment": "lifecycle",
+    "Experiments": "across",
+    "Saved": "lifecycle",
+    "State": "states",
+    "best": "table",
+    "compare": "table",
+    "experiments": "table",
+    "pull": "remote",
+    "push": "remote",
+    "remove": "manage",
+    "rename": "manage",
+}
+
+__all__ = [
+    "Experiment",
+    "Experiments",
+    "Saved",
+    "State",
+    "best",
+    "compare",
+    "experiments",
+    "pull",
+    "push",
+    "remove",
+    "rename",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for when it is asked for."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
