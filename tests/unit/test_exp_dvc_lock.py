@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from sbcflow.errors import ArtifactError
 from sbcflow.experiment.dvc_lock import Produced, truthful_lock
 from sbcflow.experiment.dvc_yaml import read_project
-from sbcflow.experiment.params import dump_yaml
+from sbcflow.experiment.yaml_values import dump_yaml
 
 PROJECT = b"""\
 stages:

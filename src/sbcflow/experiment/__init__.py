@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sbcflow.experiment.across import Experiments
-    from sbcflow.experiment.lifecycle import Experiment, Saved
+    from sbcflow.experiment.lifecycle import Experiment
     from sbcflow.experiment.manage import remove, rename
+    from sbcflow.experiment.persist import Saved
     from sbcflow.experiment.remote import pull, push
     from sbcflow.experiment.states import State
     from sbcflow.experiment.table import best, compare, experiments
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 HOMES = {
     "Experiment": "lifecycle",
     "Experiments": "across",
-    "Saved": "lifecycle",
+    "Saved": "persist",
     "State": "states",
     "best": "table",
     "compare": "table",

@@ -192,7 +192,7 @@ def _record(
         created=draft.created,
         checkpoint=number,
         folder=draft.folder,
-        metrics=staging.full(draft.metrics_file),
+        metrics=staging.full(draft.metrics_file) if draft.series else None,
         params=_param_changes(staging, baseline, draft),
         failed=draft.failed,
     )

@@ -18,7 +18,8 @@ from typing import Any
 
 from sbcflow.errors import ArtifactError, ParamsError
 from sbcflow.experiment.dvc_yaml import DEFAULT_PARAMS, TEMPLATE, Project, Stage, join
-from sbcflow.experiment.params import dump_yaml, load_yaml, lookup, read_values, same
+from sbcflow.experiment.params import lookup, read_values
+from sbcflow.experiment.yaml_values import dump_yaml, load_yaml, same
 
 Item = dict[str, Any]
 Entry = dict[str, Any]

@@ -47,12 +47,13 @@ class Journal:
         self._pid = os.getpid()
 
     @classmethod
-    def create(cls, store: Store, ref: ExperimentRef, **facts: object) -> Journal:
-        """Start the journal of a new experiment; its first event, ``init``, holds ``facts``.
+    def create(cls, store: Store, facts: Mapping[str, Any]) -> Journal:
+        """Start the journal of a new experiment; ``facts``, its name and baseline among them, open it.
 
         Raises:
             ExperimentNameError: the name has a journal already.
         """
+        ref = ExperimentRef(facts["baseline"], facts["name"])
         path = journal_path(store, ref)
         made_folder = not path.parent.exists()
         descriptor = _open_locked(path, os.O_CREAT)
@@ -67,7 +68,7 @@ class Journal:
             )
         journal._truncate(0)
         journal._made_folder = made_folder
-        journal.append("init", name=ref.name, baseline=ref.baseline, **_process(), **facts)
+        journal.append("init", **_process(), **facts)
         return journal
 
     @classmethod

@@ -8,48 +8,28 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from sbcflow.errors import ConflictError, ExperimentNameError, ParamsError, RepositoryError
+from sbcflow.errors import ConflictError, ParamsError, RepositoryError
 from sbcflow.experiment.artifacts import Artifact, cache_artifact
+from sbcflow.experiment.begin import FOLDER, OnError, check_on_error, first_facts, inside
 from sbcflow.experiment.code import check_untracked
-from sbcflow.experiment.commit import write_commit
 from sbcflow.experiment.draft import Draft, Override, begin, replay
-from sbcflow.experiment.dvc_yaml import DVC_YAML, git_metrics_file, read_project
-from sbcflow.experiment.journal import Journal, journal_path, metric_line
-from sbcflow.experiment.metrics import METRICS_FILE, Series, check_step, check_timestamp, check_value
+from sbcflow.experiment.journal import Journal, metric_line
+from sbcflow.experiment.metrics import Series, check_step, check_timestamp, check_value
 from sbcflow.experiment.metrics import check_name as check_metric
-from sbcflow.experiment.names import ExperimentRef, check_name, generate_name
+from sbcflow.experiment.names import ExperimentRef
 from sbcflow.experiment.params import apply_overrides, flatten_overrides, parse_assignments
-from sbcflow.experiment.refs import check_tip, delete_ref, move_ref, stage_ref
+from sbcflow.experiment.persist import Saved, persist
+from sbcflow.experiment.refs import check_tip, delete_ref
 from sbcflow.experiment.restore import finish, locate, restore, saved_draft, tip_record
 from sbcflow.experiment.states import Call, State, advance
-from sbcflow.experiment.store import Store, storing, sync_files, unwritten
+from sbcflow.experiment.store import Store, storing, unwritten
 
-FOLDER = "experiment"
 PARAMS_FILE = "params.yaml"
-
-OnError = Literal["keep", "discard"]
-ON_ERROR: tuple[OnError, ...] = ("keep", "discard")
-
-
-@dataclass(frozen=True)
-class Saved:
-    """A commit that an experiment's reference holds.
-
-    Attributes:
-        name, ref, sha: the experiment, its reference, the commit.
-        timings: seconds of ``objects`` (written), ``sync`` (made durable), ``ref`` (moved) and ``total``.
-    """
-
-    name: str
-    ref: str
-    sha: str
-    timings: Mapping[str, float]
 
 
 P = ParamSpec("P")
@@ -123,33 +103,21 @@ class Experiment:
             ParamsError: a param that the baseline lacks, or of another type.
         """
         store = Store(repo)
-        commit = store.commit(baseline)
-        root = store.dvc_root(commit)
-        project = read_project(store.read(commit.tree, root / DVC_YAML) or b"")
-        facts = {
-            "created": datetime.now(UTC).isoformat(),
-            "base": str(commit.id),
-            "code_base": store.head(),
-            "root": str(root),
-            "folder": _inside(folder, "folder"),
-            "metrics_file": _metrics_file(metrics_file, folder, git_metrics_file(project)),
-            "tip": None,
-            "n_checkpoints": 0,
-        }
-        ref = _free_ref(store, str(commit.id), name)
-        self = cls(ref.name)
-        self._on_error = _check_on_error(on_error)
-        self._store, self._draft = store, begin({"baseline": ref.baseline, "name": ref.name, **facts})
+        facts = first_facts(store, name, baseline, metrics_file, folder)
+        self = cls(facts["name"])
+        self._on_error = check_on_error(on_error)
+        self._store, self._draft = store, begin(facts)
         override = self._checked(Override(PARAMS_FILE, flatten_overrides(params))) if params else None
-        with storing(f"experiment {ref.name}: init"):
-            self._hold(Journal.create(store, ref, **facts))
+        with storing(f"experiment {self.name}: init"):
+            self._hold(Journal.create(store, facts))
             try:
+                check_tip(self._draft.ref, store.tip(self._draft.ref), None)
                 if override is not None:
                     self._note("params", **vars(override))
             except BaseException:
                 self._journal.remove()
                 raise
-        self._state = advance(ref.name, self._state, Call.INIT)
+        self._state = advance(self.name, self._state, Call.INIT)
         return self
 
     @_Opening
@@ -174,7 +142,7 @@ class Experiment:
         store = Store(repo)
         ref = locate(store, name, baseline)
         self = cls(ref.name)
-        self._on_error = _check_on_error(on_error)
+        self._on_error = check_on_error(on_error)
         self._store = store
         with storing(f"experiment {ref.name}: resume"):
             journal = Journal.reopen(store, ref)
@@ -253,9 +221,7 @@ class Experiment:
                 ``change_type`` is false. Nothing is set then.
         """
         with self._calling(Call.SET_PARAMS):
-            override = self._checked(
-                Override(_inside(file, "file"), _merged(values, named), new, change_type)
-            )
+            override = self._checked(Override(inside(file, "file"), _merged(values, named), new, change_type))
             if override.values:
                 self._note("params", **vars(override))
 
@@ -349,7 +315,7 @@ class Experiment:
             RepositoryError: the disk is full, say. What was kept before is not lost.
         """
         with self._calling(Call.MAKE_CHECKPOINT):
-            saved = self._commit(State.ACTIVE, message)
+            saved = persist(self._store, self._draft, self._journal, State.ACTIVE, message)
             self._note("checkpoint", sha=saved.sha)
             return saved
 
@@ -373,7 +339,9 @@ class Experiment:
         """
         with self._calling(Call.SAVE):
             if self._saved is None:
-                self._saved = self._commit(State.PERSISTED, message)
+                self._saved = persist(self._store, self._draft, self._journal, State.PERSISTED, message)
+                self._draft.tip = self._saved.sha
+                self._journal.close()
             return self._saved
 
     def discard(self) -> None:
@@ -489,39 +457,6 @@ class Experiment:
         check_metric(name, {*self._draft.series, *values} - {name})
         return Series(0.0, -1, 0)
 
-    def _commit(self, state: State, message: str | None) -> Saved:
-        store, ref, tip = self._store, self._draft.ref, self._draft.tip
-        begun = time.perf_counter()
-        with storing(f"experiment {self.name}: save"):
-            commit = write_commit(store, self._draft, self._journal, state, message)
-            written = time.perf_counter()
-            sync_files(store.object_paths(commit.oids))
-            synced = time.perf_counter()
-            check_tip(ref, store.tip(ref), tip)
-            move_ref(store, ref, commit.sha, tip, self._staged(commit.sha, state))
-            if state is State.PERSISTED:
-                self._draft.tip = commit.sha
-                self._journal.close()
-        moved = time.perf_counter()
-        timings = {
-            "objects": written - begun,
-            "sync": synced - written,
-            "ref": moved - synced,
-            "total": moved - begun,
-        }
-        return Saved(ref.name, str(ref), commit.sha, timings)
-
-    def _staged(self, sha: str, state: State) -> Path:
-        """Return the file that becomes the reference: the journal itself, or one beside it."""
-        if state is State.PERSISTED:
-            self._journal.seal(sha)
-            return self._journal.path
-        staged = self._journal.staged_ref
-        self._note("moving", sha=sha)
-        stage_ref(staged, sha)
-        sync_files([staged])
-        return staged
-
     def _read_saved(self, ref: ExperimentRef) -> None:
         draft = self._draft = saved_draft(self._store, ref)
         self._saved = Saved(ref.name, str(ref), draft.tip or "", {})
@@ -551,39 +486,3 @@ def _merged(values: Iterable[Mapping[str, Any] | str], named: Mapping[str, Any])
     for value in (*values, named):
         merged |= parse_assignments([value]) if isinstance(value, str) else flatten_overrides(value)
     return merged
-
-
-def _metrics_file(asked: str | None, folder: str, declared: str | None) -> str:
-    if asked is None:
-        return declared or f"{folder}/{METRICS_FILE}"
-    if not asked.endswith(".json"):
-        raise RepositoryError(f"metrics_file {asked!r}: must be a path that ends in .json")
-    return _inside(asked, "metrics_file")
-
-
-def _inside(path: str, what: str) -> str:
-    """Return a path from DVC's root, as Git writes it."""
-    parts = PurePosixPath(path).parts
-    if not parts or PurePosixPath(path).is_absolute() or ".." in parts or parts[0] in (".git", ".dvc"):
-        raise RepositoryError(f"{what} {path!r}: must be a relative path inside DVC's project")
-    return str(PurePosixPath(path))
-
-
-def _check_on_error(on_error: str) -> OnError:
-    for allowed in ON_ERROR:
-        if on_error == allowed:
-            return allowed
-    raise ValueError(f"on_error must be one of {', '.join(ON_ERROR)}, got {on_error!r}")
-
-
-def _free_ref(store: Store, baseline: str, name: str | None) -> ExperimentRef:
-    """Return the reference of a new experiment; that no other has its journal is seen as it is made."""
-    if name is None:
-        ref = ExperimentRef(baseline, generate_name())
-        while store.tip(ref) is not None or journal_path(store, ref).exists():
-            ref = ExperimentRef(baseline, generate_name())
-        return ref
-    ref = ExperimentRef(baseline, check_name(name))
-    if store.tip(ref) is not None:
-        raise ExperimentNameError(f"experiment {name}: the name is taken on baseline {baseline[:7]}")
-    return ref

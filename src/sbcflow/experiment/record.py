@@ -35,7 +35,7 @@ class Record:
         created: when the experiment began, ISO 8601 in UTC.
         checkpoint: how many checkpoints lead up to this commit, itself included.
         folder: where its plots are, from DVC's root.
-        metrics: the metrics file, a path from the root of Git's tree.
+        metrics: the metrics file, a path from the root of Git's tree; None where nothing was logged.
         params: by params file (such a path too), the dotted keys whose values differ from the baseline's.
         failed: why it failed, in one line; None where it did not.
     """
@@ -45,7 +45,7 @@ class Record:
     created: str
     checkpoint: int
     folder: str
-    metrics: str
+    metrics: str | None
     params: Mapping[str, Mapping[str, Any]] | None
     failed: str | None = None
 
@@ -57,8 +57,9 @@ def write_record(record: Record) -> str:
         CREATED: record.created,
         CHECKPOINT: str(record.checkpoint),
         FOLDER: record.folder,
-        METRICS: record.metrics,
     }
+    if record.metrics is not None:
+        trailers[METRICS] = record.metrics
     if record.params is not None and len(params := _one_line(record.params)) <= LONGEST_PARAMS:
         trailers[PARAMS] = params
     if record.failed is not None:
@@ -78,7 +79,7 @@ def read_record(message: str) -> Record | None:
             created=trailers[CREATED],
             checkpoint=int(trailers[CHECKPOINT]),
             folder=trailers[FOLDER],
-            metrics=trailers[METRICS],
+            metrics=trailers.get(METRICS),
             params=json.loads(trailers[PARAMS]) if PARAMS in trailers else None,
             failed=trailers.get(FAILED),
         )

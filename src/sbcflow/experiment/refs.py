@@ -84,20 +84,14 @@ def check_tip(ref: ExperimentRef, current: str | None, expected: str | None) -> 
 
 def _put(staged: Path, path: Path, *, fresh: bool) -> None:
     """Put the staged file in its place; where somebody was faster, the caller's next look tells."""
-    if not fresh:
-        staged.replace(path)
-        return
     with suppress(FileExistsError):
-        _link(staged, path)
-
-
-def _link(staged: Path, path: Path) -> None:
-    while True:
-        with suppress(FileNotFoundError):
-            path.hardlink_to(staged)
-            return
         # Git removes folders of references that it finds empty.
         path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            if fresh:
+                path.hardlink_to(staged)
+            else:
+                staged.replace(path)
 
 
 def _wait_for_git(path: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pygit2
 
 from sbcflow.errors import ConflictError, ExperimentNameError, RepositoryError
+from sbcflow.experiment.begin import choose_metrics_file
 from sbcflow.experiment.draft import Draft, begin
+from sbcflow.experiment.dvc_yaml import DVC_YAML
 from sbcflow.experiment.find import find
 from sbcflow.experiment.journal import Journal, journaled, metric_line
 from sbcflow.experiment.metrics import flat, plot_path
@@ -79,7 +81,7 @@ def restore(store: Store, ref: ExperimentRef) -> Journal:
     """
     tip, record = tip_record(store, ref)
     try:
-        journal = Journal.create(store, ref, **_facts(store, tip, record))
+        journal = Journal.create(store, _facts(store, ref, tip, record))
     except ExperimentNameError as error:
         raise ConflictError(str(error)) from None
     for event in _params_events(store, tip, record):
@@ -95,7 +97,7 @@ def saved_draft(store: Store, ref: ExperimentRef) -> Draft:
         RepositoryError: another program made it.
     """
     tip, record = tip_record(store, ref)
-    draft = begin({"baseline": ref.baseline, "name": ref.name, **_facts(store, tip, record)})
+    draft = begin(_facts(store, ref, tip, record))
     for event in _params_events(store, tip, record):
         draft.apply(event)
     for name, value in _last_values(store, tip, record).items():
@@ -104,18 +106,27 @@ def saved_draft(store: Store, ref: ExperimentRef) -> Draft:
     return draft
 
 
-def _facts(store: Store, tip: pygit2.Commit, record: Record) -> dict[str, Any]:
+def _facts(store: Store, ref: ExperimentRef, tip: pygit2.Commit, record: Record) -> dict[str, Any]:
     root = store.dvc_root(tip)
     return {
+        "name": ref.name,
+        "baseline": ref.baseline,
         "created": record.created,
         "base": str(tip.id),
         "code_base": store.head(),
         "root": str(root),
         "folder": record.folder,
-        "metrics_file": str(PurePosixPath(record.metrics).relative_to(root)),
+        "metrics_file": _metrics_file(store, tip, record),
         "tip": str(tip.id),
         "n_checkpoints": record.checkpoint,
     }
+
+
+def _metrics_file(store: Store, tip: pygit2.Commit, record: Record) -> str:
+    root = store.dvc_root(tip)
+    if record.metrics is not None:
+        return str(PurePosixPath(record.metrics).relative_to(root))
+    return choose_metrics_file(None, record.folder, store.read(tip.tree, root / DVC_YAML))
 
 
 def _params_events(store: Store, tip: pygit2.Commit, record: Record) -> Iterator[dict[str, Any]]:
@@ -126,7 +137,7 @@ def _params_events(store: Store, tip: pygit2.Commit, record: Record) -> Iterator
 
 
 def _last_values(store: Store, tip: pygit2.Commit, record: Record) -> dict[str, float]:
-    content = store.read(tip.tree, record.metrics)
+    content = None if record.metrics is None else store.read(tip.tree, record.metrics)
     return {} if content is None else flat(json.loads(content))
 
 

@@ -1,0 +1,69 @@
+"""An experiment put in place: its commit written, made durable, and named by its reference."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sbcflow.experiment.commit import write_commit
+from sbcflow.experiment.draft import Draft
+from sbcflow.experiment.journal import Journal
+from sbcflow.experiment.refs import check_tip, move_ref, stage_ref
+from sbcflow.experiment.states import State
+from sbcflow.experiment.store import Store, storing, sync_files
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A commit that an experiment's reference holds.
+
+    Attributes:
+        name, ref, sha: the experiment, its reference, the commit.
+        timings: seconds of ``objects`` (written), ``sync`` (made durable), ``ref`` (moved) and ``total``.
+    """
+
+    name: str
+    ref: str
+    sha: str
+    timings: Mapping[str, float]
+
+
+def persist(store: Store, draft: Draft, journal: Journal, state: State, message: str | None) -> Saved:
+    """Commit an experiment as it stands: for good where ``state`` is Persisted, as a checkpoint otherwise.
+
+    Raises:
+        ConflictError: somebody else moved its reference. The journal is as it was.
+        RepositoryError: it cannot be written. The journal is as it was.
+    """
+    ref = draft.ref
+    begun = time.perf_counter()
+    with storing(f"experiment {ref.name}: saving"):
+        commit = write_commit(store, draft, journal, state, message)
+        written = time.perf_counter()
+        sync_files(store.object_paths(commit.oids))
+        synced = time.perf_counter()
+        check_tip(ref, store.tip(ref), draft.tip)
+        staged = _sealed(journal, commit.sha) if state is State.PERSISTED else _staged(journal, commit.sha)
+        move_ref(store, ref, commit.sha, draft.tip, staged)
+    moved = time.perf_counter()
+    timings = {
+        "objects": written - begun,
+        "sync": synced - written,
+        "ref": moved - synced,
+        "total": moved - begun,
+    }
+    return Saved(ref.name, str(ref), commit.sha, timings)
+
+
+def _sealed(journal: Journal, sha: str) -> Path:
+    journal.seal(sha)
+    return journal.path
+
+
+def _staged(journal: Journal, sha: str) -> Path:
+    journal.append("moving", sha=sha)
+    stage_ref(journal.staged_ref, sha)
+    sync_files([journal.staged_ref])
+    return journal.staged_ref
