@@ -1,4 +1,4 @@
-"""A small Git and DVC project of its own for each test, in an environment that knows nothing of the user's."""
+"""A small Git and DVC project of its own for each test, in an environment that knows of no user."""
 
 from __future__ import annotations
 

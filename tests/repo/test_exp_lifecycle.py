@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -222,6 +222,17 @@ def test_params_of_another_file(repo: Path) -> None:
     }
 
 
+def test_dates_come_back_from_the_journal(repo: Path) -> None:
+    (repo / "params.yaml").write_text("start: 2026-01-01\n")
+    commit_all(repo, "a date")
+    experiment = Experiment.init(repo, "dated", params={"start": date(2026, 5, 27)})
+    experiment.close()
+    again = Experiment.resume("dated", repo)
+    assert again.params == {"start": date(2026, 5, 27)}
+    again.save()
+    assert show(repo, again, "params.yaml") == "start: 2026-05-27\n"
+
+
 def test_a_refused_param_sets_nothing(repo: Path) -> None:
     experiment = Experiment.init(repo)
     with pytest.raises(ParamsError, match="lrr"):
@@ -286,8 +297,9 @@ def test_steps_go_on_by_themselves(repo: Path) -> None:
 
 
 def test_the_context_manager_keeps_what_failed(repo: Path) -> None:
-    with pytest.raises(ZeroDivisionError), Experiment.init(repo, "broken") as experiment:
-        experiment.log_metric("accuracy", 0.9)
+    experiment = Experiment.init(repo, "broken")
+    experiment.log_metric("accuracy", 0.9)
+    with pytest.raises(ZeroDivisionError), experiment:
         _ = 1 / 0
     assert git(repo, "for-each-ref", "refs/exps") == ""
     with pytest.raises(ConflictError, match=r"Experiment\.resume"):
@@ -505,7 +517,8 @@ def unprivileged(folder: Path) -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_read_only_worktree(isolated: Path) -> None:
+@pytest.mark.usefixtures("isolated")
+def test_a_read_only_worktree() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)

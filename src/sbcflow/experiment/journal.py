@@ -21,6 +21,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from sbcflow.experiment.store import STATE_FOLDER, Store
 
 SUFFIX = ".journal"
 METRIC = b"m\t"
+DATE = "$date"
 HOLDER_BYTES = 4096
 SHA_DIGITS = 40
 SEAL = re.compile(rb"[0-9a-f]{40}\n")
@@ -68,7 +70,11 @@ class Journal:
             )
         journal._truncate(0)
         journal._made_folder = made_folder
-        journal.append("init", **_process(), **facts)
+        try:
+            journal.append("init", **_process(), **facts)
+        except OSError:
+            journal.remove()
+            raise
         return journal
 
     @classmethod
@@ -115,7 +121,7 @@ class Journal:
         Raises:
             OSError: it cannot be written; the journal then is as it was before.
         """
-        self.write(json.dumps({"event": event, **facts}, ensure_ascii=False).encode() + b"\n")
+        self.write(json.dumps({"event": event, **facts}, default=_date, ensure_ascii=False).encode() + b"\n")
 
     def write(self, lines: bytes) -> None:
         """Append whole lines in one write, or nothing.
@@ -139,7 +145,7 @@ class Journal:
         with self.path.open("rb") as stream:
             for line in stream:
                 if not line.startswith(METRIC):
-                    yield json.loads(line)
+                    yield json.loads(line, object_hook=_undate)
 
     def metric_rows(self) -> Iterator[tuple[bytes, bool, bytes]]:
         """Yield each logged value in order: its metric, whether it had a step, and the rest of the row."""
@@ -253,15 +259,30 @@ def _end_of_last_line(descriptor: int, size: int) -> int:
     return 0
 
 
+def _date(value: object) -> dict[str, str]:
+    """Return the one kind of value that YAML has and JSON lacks as one that JSON has."""
+    if isinstance(value, date):
+        return {DATE: value.isoformat()}
+    raise TypeError(f"{value!r} has no form in a journal")
+
+
+def _undate(values: dict[str, Any]) -> Any:  # noqa: ANN401
+    if values.keys() != {DATE}:
+        return values
+    text = values[DATE]
+    return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)
+
+
 def _process() -> dict[str, object]:
     return {"pid": os.getpid(), "host": socket.gethostname()}
 
 
 def _holder(path: Path) -> str:
     """Say which process holds a journal, from what the last one to open it wrote."""
-    process: Mapping[str, Any] = {}
+    process: Mapping[str, Any] | None = None
     with contextlib.suppress(OSError, ValueError):
-        process = [event for event in read_events(path) if event["event"] in ("init", "resume")][-1]
-    if not process:
-        return "another process is starting it"
+        for event in read_events(path):
+            process = event if event["event"] in ("init", "resume") else process
+    if process is None:
+        return "another process is starting or ending it"
     return f"process {process['pid']} on {process['host']} is writing it ({STATE_FOLDER}/{path.name})"

@@ -278,15 +278,14 @@ class Experiment:
         with self._calling(Call.LOG_ARTIFACT):
             if self._store.workdir is None:
                 raise RepositoryError(f"{path}: a bare repository has no cache for artifacts")
-            root = self._store.workdir / self._draft.root
             tree = self._store.commit(self._draft.base).tree
+            root = PurePosixPath(self._draft.root)
             artifact = cache_artifact(
-                root,
+                self._store.workdir / root,
                 self._store.folder / path,
                 name,
-                tracked=lambda file: (
-                    self._store.read(tree, PurePosixPath(self._draft.root) / file) is not None
-                ),
+                tracked=lambda file: self._store.has(tree, root / file),
+                ignored=lambda file: self._store.repository.path_is_ignored(str(root / file)),
             )
             self._note("artifact", **vars(artifact))
             return artifact

@@ -92,6 +92,10 @@ class Store:
         entry = _entry(tree, path)
         return entry.data if isinstance(entry, pygit2.Blob) else None
 
+    def has(self, tree: pygit2.Tree, path: str | PurePosixPath) -> bool:
+        """Whether a tree has a file or a folder at a path."""
+        return _entry(tree, path) is not None
+
     def object_paths(self, oids: Iterable[pygit2.Oid]) -> list[str]:
         """Return where objects lie that have files of their own."""
         objects = f"{self.common_dir}/objects"
@@ -141,10 +145,12 @@ def storing(what: str) -> Iterator[None]:
 
 def unwritten(what: str, error: OSError | pygit2.GitError) -> RepositoryError:
     """Return the error of one line that says what could not be written, and why."""
-    reason = str(error)
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        reason = "the disk is full" if error.errno in NO_SPACE else f"{where}{error.strerror or error}"
+    number = error.errno if isinstance(error, OSError) else None
+    reason = (
+        f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    )
+    if number in NO_SPACE or any(os.strerror(full) in reason for full in NO_SPACE):
+        reason = "the disk is full"
     return RepositoryError(f"{what} failed: {reason}; nothing that was kept before is lost")
 
 
