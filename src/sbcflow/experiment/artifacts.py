@@ -1,54 +1,30 @@
 """Data of an experiment: its content goes into DVC's cache, a pointer to it into the commit.
 
-The worktree stays as it is: no ``.dvc`` file, no line in ``.gitignore``, no link in place of the data. No
-lock of DVC's is taken. Nothing appears in the cache under its final name that is not whole and durable, and
-what is hashed is the copy, so that data which changes meanwhile cannot spoil the cache.
+The worktree stays as it is: no ``.dvc`` file, no line in ``.gitignore``, no link in place of the data.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import hashlib
-import io
 import os
-import secrets
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
-from typing import Any, BinaryIO, Protocol
+from typing import Any
 
 from sbcflow.errors import ArtifactError
+from sbcflow.experiment.cache import Cache, add_files, add_listing, open_cache
 from sbcflow.experiment.store import DVC_FOLDER, NO_SPACE
-from sbcflow.files import sync_folder
 
 POINTER_SUFFIX = ".dvc"
 RESERVED_FOLDERS = frozenset({".git", DVC_FOLDER})
 RESERVED_NAMES = frozenset({"dvc.yaml", "dvc.lock", ".gitignore", ".dvcignore"})
 PATTERN_CHARACTERS = "\\[]!*#?"
-# So many files are open until all of them are durable: one pass of the disk serves them.
-BATCH = 64
-CHUNK = 2**20
-# Linux: let a new file share another's blocks, copied only when one of them is written to.
-FICLONE = 0x40049409
-NO_ANONYMOUS_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
+EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
+# What ``.dvcignore`` leaves of a folder's folders and files.
 Ignore = Callable[[str, list[str], list[str]], tuple[list[str], list[str]]]
-
-
-class Cache(Protocol):
-    """What is used of DVC's cache, a ``dvc_data.hashfile.db.local.LocalHashFileDB``."""
-
-    path: str
-    CACHE_MODE: int
-
-    def oid_to_path(self, oid: str) -> str: ...
-    def makedirs(self, path: str) -> None: ...
-    def check(self, oid: str) -> Any: ...  # noqa: ANN401
-    def delete(self, oid: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -110,9 +86,8 @@ def cache_artifact(
         _check_not_ignored(ignore, root / target, source.is_dir(), target)
         if source.is_dir():
             return _cache_folder(cache, root, source, target, ignore)
-        content = _add(cache, [source])[0]
-        executable = bool(source.stat().st_mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH))
-        return Artifact(target, content.md5, content.size, isexec=executable)
+        content = add_files(cache, [source])[0]
+        return Artifact(target, content.md5, content.size, isexec=bool(source.stat().st_mode & EXECUTABLE))
 
 
 def pointer(artifact: Artifact) -> bytes:
@@ -140,6 +115,28 @@ def ignore(gitignore: bytes | None, artifact: Artifact) -> bytes | None:
     escaped = "".join(f"\\{letter}" if letter in PATTERN_CHARACTERS else letter for letter in name)
     newline = b"" if before.endswith(b"\n") or not before else b"\n"
     return before + newline + f"/{escaped}\n".encode()
+
+
+def check_overlap(path: str, others: Iterable[str], outs: Iterable[str]) -> None:
+    """Make sure that an artifact shares no file with others of its experiment, nor with outs of stages.
+
+    It may be one of ``others``, which it then replaces, or exactly an out of a stage. All are paths from the
+    DVC project's folder.
+
+    Raises:
+        ArtifactError: one lies inside of the other; DVC could not tell whose the file is.
+    """
+    advice = "each file can be data of one of them only"
+    for kind, paths in (("artifact", others), ("the stage's out", outs)):
+        for other in paths:
+            if path in _above(other):
+                raise ArtifactError(f"artifact {path!r}: holds {kind} {other!r}: {advice}")
+            if other in _above(path):
+                raise ArtifactError(f"artifact {path!r}: lies in {kind} {other!r}: {advice}")
+
+
+def _above(path: str) -> list[str]:
+    return [str(folder) for folder in PurePosixPath(path).parents]
 
 
 def _located(path: Path) -> Path:
@@ -207,25 +204,6 @@ def _homes(root: Path, source: Path, cache: Cache) -> tuple[Path, ...]:
     return (root, source, Path(cache.path).resolve())
 
 
-def open_cache(root: Path) -> Cache:
-    """Return the project's cache as DVC configures it.
-
-    A ``dvc.repo.Repo`` would do, but it makes folders in the worktree and opens a database.
-    """
-    from dvc.cachemgr import CacheManager
-    from dvc.config import Config
-    from dvc.fs import localfs
-    from dvc_data.hashfile.state import StateNoop
-
-    folder = root / DVC_FOLDER
-    if not folder.is_dir():
-        raise ArtifactError(f"{root}: no {DVC_FOLDER} folder in the worktree: data needs DVC's cache")
-    config = Config(str(folder))
-    project = SimpleNamespace(config=config, fs=localfs, state=StateNoop(), local_dvc_dir=str(folder))
-    cache: Cache = CacheManager(project).local
-    return cache
-
-
 def _dvcignore(root: Path) -> Ignore:
     from dvc.fs import localfs
     from dvc.ignore import DvcIgnoreFilter
@@ -241,11 +219,11 @@ def _cache_folder(cache: Cache, root: Path, source: Path, target: str, ignore: I
 
     keys = sorted(_keys(source, root / target, ignore, _homes(root, source, cache)))
     tree, size = Tree(), 0  # type: ignore[no-untyped-call]
-    contents = _add(cache, [source.joinpath(*key) for key in keys])
+    contents = add_files(cache, [source.joinpath(*key) for key in keys])
     for key, content in zip(keys, contents, strict=True):
         tree.add(key, Meta(size=content.size), HashInfo("md5", content.md5))
         size += content.size
-    listing = _add_listing(cache, tree.as_bytes())
+    listing = add_listing(cache, tree.as_bytes())
     return Artifact(target, listing, size, nfiles=len(keys))
 
 
@@ -267,145 +245,13 @@ def _check_folder(folder: Path, folders: list[str], files: list[str]) -> None:
         if (folder / name).is_symlink():
             raise ArtifactError(f"{folder / name}: a link to a folder, which DVC would leave out of the data")
     for name in files:
-        if not name.isprintable() and not _is_text(name):
-            raise ArtifactError(f"{folder / name!r}: the name is not UTF-8")
-
-
-def _is_text(name: str) -> bool:
-    try:
-        return bool(name.encode())
-    except UnicodeEncodeError:
-        return False
+        # What Python could not decode of a name it keeps as surrogates.
+        if any("\udc80" <= letter <= "\udcff" for letter in name):
+            raise ArtifactError(f"{str(folder / name)!r}: the name is not UTF-8")
 
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-@dataclass(frozen=True)
-class _Copy:
-    """A private copy of a file, beside the cache's objects; ``path`` is None where it has no name."""
-
-    descriptor: int
-    path: Path | None
-    md5: str
-    size: int
-
-
-def _add(cache: Cache, files: list[Path]) -> list[_Copy]:
-    """Put files into the cache, durably; return what they held, in order."""
-    added: list[_Copy] = []
-    for start in range(0, len(files), BATCH):
-        with ExitStack() as stack:
-            sources = [stack.enter_context(file.open("rb")) for file in files[start : start + BATCH]]
-            copies = [stack.enter_context(_copied(cache, source)) for source in sources]
-            _put_all(cache, {copy.md5: copy for copy in copies})
-            added += copies
-    return added
-
-
-def _add_listing(cache: Cache, listing: bytes) -> str:
-    """Put the listing of a folder into the cache, after all its files; return its name there."""
-    with _copied(cache, io.BytesIO(listing)) as copy:
-        name = f"{copy.md5}.dir"
-        _put_all(cache, {name: copy})
-        return name
-
-
-def _put_all(cache: Cache, copies: dict[str, _Copy]) -> None:
-    new = {oid: copy for oid, copy in copies.items() if not _has(cache, oid, copy.size)}
-    for copy in new.values():  # Linux starts to write what is said to be needed no more
-        os.posix_fadvise(copy.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    for copy in new.values():
-        os.fsync(copy.descriptor)
-    places = {oid: Path(cache.oid_to_path(oid)) for oid in new}
-    for oid, copy in new.items():
-        cache.makedirs(str(places[oid].parent))
-        _put(copy, places[oid])
-    for folder in {place.parent for place in places.values()}:
-        sync_folder(folder)
-    sync_folder(Path(cache.path))
-
-
-def _has(cache: Cache, oid: str, size: int) -> bool:
-    """Whether the cache holds an object; one that is spoilt is removed, as DVC does."""
-    from dvc_objects.errors import ObjectFormatError
-
-    try:
-        if cache.check(oid).size == size:
-            return True
-        cache.delete(oid)
-    except (FileNotFoundError, ObjectFormatError):
-        pass
-    return False
-
-
-def _put(copy: _Copy, place: Path) -> None:
-    """Give a copy its final name; where another process was faster, its content is the same."""
-    if copy.path is not None:
-        copy.path.replace(place)
-        return
-    folder = os.open(place.parent, os.O_RDONLY)
-    try:
-        # Only with a folder's descriptor does Python follow the link that names the open file.
-        with suppress(FileExistsError):
-            os.link(f"/proc/self/fd/{copy.descriptor}", place.name, dst_dir_fd=folder)
-    finally:
-        os.close(folder)
-
-
-@contextmanager
-def _copied(cache: Cache, source: BinaryIO) -> Iterator[_Copy]:
-    """Copy a file and hash the copy; it is gone afterwards, unless it got a name in the cache."""
-    descriptor, path = _open_temporary(cache)
-    try:
-        md5, size = _copy(source, descriptor)
-        os.fchmod(descriptor, cache.CACHE_MODE)
-        yield _Copy(descriptor, path, md5, size)
-    finally:
-        os.close(descriptor)
-        if path is not None:
-            path.unlink(missing_ok=True)
-
-
-def _open_temporary(cache: Cache) -> tuple[int, Path | None]:
-    """Open a new file: where it can be one without a name, which a killed process cannot leave behind."""
-    # Among the objects: what is left behind there, dvc gc removes.
-    folder = Path(cache.oid_to_path("00"))
-    cache.makedirs(str(folder))
-    try:
-        return os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600), None
-    except (AttributeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in NO_ANONYMOUS_FILES:
-            raise
-    path = folder / f"{secrets.token_hex(8)}.tmp"
-    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), path
-
-
-def _copy(source: BinaryIO, descriptor: int) -> tuple[str, int]:
-    """Fill an empty file with a source's content; return the md5 and the size of what it then holds."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(descriptor, "r+b", buffering=0, closefd=False) as target:
-        cloned = _clone(source, descriptor)
-        while chunk := (target if cloned else source).read(CHUNK):
-            digest.update(chunk)
-            if not cloned:
-                _write(descriptor, chunk)
-    return digest.hexdigest(), os.fstat(descriptor).st_size
-
-
-def _clone(source: BinaryIO, descriptor: int) -> bool:
-    try:
-        fcntl.ioctl(descriptor, FICLONE, source.fileno())
-    except OSError:
-        return False
-    return True
-
-
-def _write(descriptor: int, chunk: bytes) -> None:
-    written = os.write(descriptor, chunk)
-    while written < len(chunk):
-        written += os.write(descriptor, chunk[written:])
 
 
 @contextmanager

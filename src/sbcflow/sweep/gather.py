@@ -12,7 +12,13 @@ from sbcflow import manifest as manifests
 from sbcflow.files import replacing, write_json
 from sbcflow.params import Params, SweepKind, SweepSettings, TestSweepSettings
 from sbcflow.scoring import METRICS
-from sbcflow.sweep.layout import aggregate_path, configs_dir, dvclive_dir, manifest_path, metrics_path
+from sbcflow.sweep.layout import (
+    aggregate_path,
+    configs_dir,
+    dvclive_dir,
+    manifest_path,
+    sweep_metrics_path,
+)
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
 from sbcflow.sweep.record import write_manifest
 from sbcflow.sweep.summary import read_summary
@@ -37,8 +43,8 @@ def gather_sweep(params: Params, kind: SweepKind) -> None:
     with replacing(aggregate_path(sweep.id)) as stream:
         table.to_csv(stream, index=False, lineterminator="\n")
     write_dvclive(dvclive_dir(sweep.id), [_tracked(summary) for summary in summaries])
+    write_json(sweep_metrics_path(kind, sweep.id), _sweep_metrics(table))
     _write_manifest(params, kind, link)
-    write_json(metrics_path(f"{kind}_sweep"), _sweep_metrics(table))
 
 
 def aggregate(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -9,8 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sbcflow.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from sbcflow.params import SweepKind
 
 RUNS = "runs"
 METRICS = "metrics"
@@ -112,6 +116,11 @@ def scorecard_json_path(run_id: str) -> Path:
 def metrics_path(stage: str) -> Path:
     """Return the metrics file of a DVC stage, outside its run folder and in Git."""
     return Path(METRICS, f"{stage}.json")
+
+
+def sweep_metrics_path(kind: SweepKind, run_id: str) -> Path:
+    """Return the metrics file of a sweep: an exploratory one is no stage, and keeps its own in its folder."""
+    return run_dir(run_id) / "metrics.json" if kind == "exploratory" else metrics_path(f"{kind}_sweep")
 
 
 def coverage_curve_path() -> Path:
