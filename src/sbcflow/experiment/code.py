@@ -36,7 +36,7 @@ def tracked_changes(store: Store, start: str) -> dict[str, File | None]:
             f"{store.workdir}: a merge is unfinished: resolve its conflicts, or log_code(False)"
         )
     tree = store.commit(start).tree
-    deltas = [*index.diff_to_tree(tree).deltas, *store.repository.diff().deltas]
+    deltas = [*index.diff_to_tree(tree).deltas, *index.diff_to_workdir().deltas]
     paths = {file.path for delta in deltas for file in (delta.old_file, delta.new_file)}
     return {
         path: _file(store, path) if path in index else None for path in paths if not _is_module(index, path)

@@ -54,16 +54,17 @@ def write_commit(store: Store, draft: Draft, journal: Journal, state: State, mes
     baseline = store.commit(draft.ref.baseline).tree
     staging = Staging(store, store.commit(draft.base).tree, draft.root)
     stage_code(staging, draft)
+    project = read_project(staging.read(DVC_YAML) or b"")
     stage_params(staging, draft)
     stage_metrics(staging, draft, journal)
-    stage_artifacts(staging, draft)
-    stage_lock(staging, draft)
+    stage_artifacts(staging, draft, project)
+    stage_lock(staging, draft, project)
     tree, oids = staging.write_tree()
     commit = repository.create_commit(
         None,
         store.signature("AUTHOR"),
         store.signature("COMMITTER"),
-        write_record(_record(staging, baseline, draft, state, message)),
+        write_record(_record(staging, baseline, draft, project, state, message)),
         tree,
         [draft.tip or draft.ref.baseline],
     )
@@ -111,9 +112,9 @@ def stage_metrics(staging: Staging, draft: Draft, journal: Journal) -> None:
         staging.write(str(folder / DVC_YAML), declared)
 
 
-def stage_artifacts(staging: Staging, draft: Draft) -> None:
+def stage_artifacts(staging: Staging, draft: Draft, project: Project) -> None:
     """Put the pointers of artifacts in place; the lock holds those that are a stage's outs."""
-    outs = _project(staging).out_paths()
+    outs = project.out_paths()
     for path, artifact in draft.artifacts.items():
         if path in outs:
             continue
@@ -124,9 +125,8 @@ def stage_artifacts(staging: Staging, draft: Draft) -> None:
             staging.write(gitignore, ignored)
 
 
-def stage_lock(staging: Staging, draft: Draft) -> None:
+def stage_lock(staging: Staging, draft: Draft, project: Project) -> None:
     """Let dvc.lock tell the truth about what this experiment made, and about nothing else."""
-    project = _project(staging)
     former = staging.read(DVC_LOCK)
     lock = truthful_lock(former, project, staging.read, staging.changed(), _produced(staging, draft, project))
     if lock == former:
@@ -181,7 +181,12 @@ def _write_blob(repository: pygit2.Repository, file: SpooledTemporaryFile[bytes]
 
 
 def _record(
-    staging: Staging, baseline: pygit2.Tree, draft: Draft, state: State, message: str | None
+    staging: Staging,
+    baseline: pygit2.Tree,
+    draft: Draft,
+    project: Project,
+    state: State,
+    message: str | None,
 ) -> Record:
     is_checkpoint = state is State.ACTIVE
     number = draft.n_checkpoints + is_checkpoint
@@ -193,17 +198,17 @@ def _record(
         checkpoint=number,
         folder=draft.folder,
         metrics=staging.full(draft.metrics_file) if draft.series else None,
-        params=_param_changes(staging, baseline, draft),
+        params=_param_changes(staging, baseline, draft, project),
         failed=draft.failed,
     )
 
 
 def _param_changes(
-    staging: Staging, baseline: pygit2.Tree, draft: Draft
+    staging: Staging, baseline: pygit2.Tree, draft: Draft, project: Project
 ) -> Mapping[str, Mapping[str, Any]] | None:
     """Return what differs from the baseline's params files; None where a list of values cannot tell it."""
     found: dict[str, Mapping[str, Any]] = {}
-    for path in sorted({*params_files(_project(staging)), *(override.file for override in draft.overrides)}):
+    for path in sorted({*params_files(project), *(override.file for override in draft.overrides)}):
         former, text = staging.store.read(baseline, staging.full(path)), staging.read(path)
         if former == text:
             continue
@@ -213,7 +218,3 @@ def _param_changes(
             return None
         found[staging.full(path)] = params.changes(before, after)
     return found
-
-
-def _project(staging: Staging) -> Project:
-    return read_project(staging.read(DVC_YAML) or b"")

@@ -47,7 +47,10 @@ Cells = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One experiment. What a commit tells is None where there is none yet; ``time`` is in seconds UTC."""
+    """One experiment. What a commit tells is None where there is none yet; ``time`` is in seconds UTC.
+
+    ``created`` is when it began, in ISO 8601; empty where sbcflow did not make it.
+    """
 
     ref: ExperimentRef
     state: State
@@ -56,6 +59,7 @@ class Row:
     parent: str | None = None
     time: int | None = None
     author: str | None = None
+    created: str = ""
     params: Cells = field(default_factory=dict)
     metrics: Cells = field(default_factory=dict)
 
@@ -88,7 +92,7 @@ class Reader:
         journals = journaled(self._store) if unsaved else []
         tips = dict(self._store.experiment_refs())
         found = [self.row(ref, tip) for ref, tip in tips.items() if baseline in (None, ref.baseline)]
-        found.sort(key=lambda row: (row.time, row.ref.name))
+        found.sort(key=lambda row: (row.time, row.created, row.ref.name))
         for ref, path in journals:
             if ref not in tips and baseline in (None, ref.baseline):
                 with suppress(FileNotFoundError):
@@ -117,6 +121,7 @@ class Reader:
             parent=str(commit.parent_ids[0]) if commit.parent_ids else None,
             time=commit.commit_time,
             author=commit.author.name,
+            created=record.created if record is not None else "",
             params=params,
             metrics=metrics,
         )
