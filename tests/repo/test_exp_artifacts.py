@@ -14,7 +14,7 @@ import pytest
 from exp_project import clone, commit_experiment, dvc_each, environment, git, make_project
 
 from sbcflow.errors import ArtifactError
-from sbcflow.experiment import artifacts
+from sbcflow.experiment import cache
 from sbcflow.experiment.artifacts import Artifact, cache_artifact, ignore, pointer
 
 ADD = """\
@@ -182,6 +182,8 @@ def make_bad(project: Path, outside: Path) -> None:
     (project / "nested/link").symlink_to("sub")
     (project / "refused").mkdir()
     (project / "refused/.dvcignore").write_text("")
+    (project / "unnamed").mkdir()
+    (project / "unnamed" / os.fsdecode(b"\xff")).write_bytes(b"x")
     (project / "broken").symlink_to("nowhere")
     (project / "loop").symlink_to("loop")
     (project / "away").symlink_to(outside)
@@ -199,6 +201,7 @@ def make_bad(project: Path, outside: Path) -> None:
         ("folder", "outside of the project"),
         ("nested", "a link to a folder"),
         ("refused", r"holds a \.dvcignore"),
+        ("unnamed", "not UTF-8"),
         (".git/config", "Git's or DVC's own"),
         (".dvc", "Git's or DVC's own"),
         (".", "below the DVC project's folder"),
@@ -216,8 +219,12 @@ def test_bad_data_is_refused_in_one_line(project: Path, tmp_path: Path, path: st
 def test_an_unreadable_file_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "secret").write_bytes(b"x")
 
-    def refuse(path: Path, *_: object) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    read = Path.open
+
+    def refuse(path: Path, *args: str, **options: str) -> object:
+        if path.name == "secret":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(path, *args, **options)
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ArtifactError, match=r"secret: Permission denied"):
@@ -228,7 +235,7 @@ def test_an_unreadable_file_is_told(project: Path, monkeypatch: pytest.MonkeyPat
 def test_a_full_disk_leaves_nothing(project: Path, monkeypatch: pytest.MonkeyPatch, anonymous: bool) -> None:
     if not anonymous:
         monkeypatch.delattr(os, "O_TMPFILE")
-    (project / "big.bin").write_bytes(b"x" * 3 * artifacts.CHUNK)
+    (project / "big.bin").write_bytes(b"x" * 3 * cache.CHUNK)
     write = os.write
     chunks = iter(range(2))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pygit2
@@ -30,6 +32,18 @@ from sbcflow.experiment.store import Store
 journal = Journal.create(Store(sys.argv[1]), {"baseline": sys.argv[2], "name": sys.argv[3]})
 print("held", flush=True)
 sys.stdin.read()
+"""
+
+DIE_AT_THE_LINK = """\
+import os, signal, sys
+from sbcflow.experiment.manage import rename
+link = os.link
+def die(*args, **options):
+    if sys.argv[2] == "after":
+        link(*args, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.link = die
+rename("one", "better", sys.argv[1])
 """
 
 
@@ -112,6 +126,29 @@ def test_rename(repo: Path, packed: bool) -> None:
     git(repo, "fsck", "--strict")
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_a_killed_rename_leaves_is_cleaned_up(repo: Path, when: str) -> None:
+    old = add(repo, "one")
+    add(repo, "two", lr=0.25)
+    before = refs(repo)
+    command = [sys.executable, "-c", DIE_AT_THE_LINK, str(repo), when]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    new = ExperimentRef(old.baseline, "better")
+    left = f"sbcflow/better@{old.baseline}"
+    assert sorted(left_behind(repo)) == [f"{left}.journal", f"{left}.ref"]
+    assert refs(repo) == before | ({str(new): before[str(old)]} if when == "after" else {})
+    if when == "after":
+        with pytest.raises(ExperimentNameError, match="name 'better': taken"):
+            rename("two", "better", repo)
+        rename("better", "best", repo)
+    else:
+        with pytest.raises(ExperimentNameError, match="no experiment 'better'"):
+            remove("better", repo)
+        rename("two", "better", repo)
+        assert refs(repo)[str(new)] == before[str(ExperimentRef(old.baseline, "two"))]
+    assert refs(repo)[str(old)] == before[str(old)] and left_behind(repo) == []
+
+
 def test_of_several_with_one_name_one_is_chosen(repo: Path) -> None:
     first = add(repo, "one")
     (repo / "params.yaml").write_text("lr: 1\ndepth: 3\n")
@@ -175,6 +212,23 @@ def test_one_that_git_has_locked_is_left_alone(repo: Path) -> None:
             act()
     lock.unlink()
     assert names(repo) == {"one"}
+
+
+def test_a_removal_that_is_refused_leaves_the_journal_as_it_was(repo: Path) -> None:
+    ref = add(repo, "one")
+    store = Store(repo)
+    with closing(Journal.create(store, {"baseline": ref.baseline, "name": ref.name})) as journal:
+        journal.append("failed", reason="by hand")
+    journal.path.write_bytes(journal.path.read_bytes() + b"m\thalf a li")
+    before = journal.path.read_bytes()
+    lock = repo / ".git" / f"{ref}.lock"
+    lock.touch()
+    with pytest.raises(ConflictError, match="cannot be removed"):
+        remove("one", repo)
+    assert journal.path.read_bytes() == before
+    lock.unlink()
+    remove("one", repo)
+    assert refs(repo) == {} and left_behind(repo) == []
 
 
 def test_one_that_moves_meanwhile_is_left_alone(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

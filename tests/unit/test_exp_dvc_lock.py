@@ -183,6 +183,31 @@ def test_a_first_entry_is_written_as_dvc_does() -> None:
     )
 
 
+def _executable(content: bytes) -> Produced:
+    return Produced(_md5(content), len(content), isexec=True)
+
+
+def test_an_executable_out_is_written_as_dvc_does() -> None:
+    text = _run(lock=None, produced={"other.txt": _executable(b"o")})
+    assert text is not None and text.endswith(b"      size: 1\n      isexec: true\n")
+    produced = {"m.json": _executable(b"{}"), "model.bin": _executable(b"new"), "report.txt": _made(b"r")}
+    stages = _stages(_run({"params.yaml": NEW_PARAMS, "m.json": b"{}"}, produced=produced))
+    model = {**_item("model.bin", b"new"), "isexec": True}
+    assert stages["train"]["outs"] == [{**_item("m.json", b"{}"), "isexec": True}, model]
+    assert stages["evaluate"] == {
+        **ENTRIES["evaluate"], "deps": [model], "outs": [_item("report.txt", b"r")],
+    }  # fmt: skip
+
+
+def test_an_out_that_only_became_executable_or_ceased_to_be() -> None:
+    text = _run(produced={"model.bin": _executable(b"model")})
+    model = {**_item("model.bin", b"model"), "isexec": True}
+    outs = [_item("m.json", b'{"m": 1}'), model]
+    assert _stages(text) == {**ENTRIES, "train": {**ENTRIES["train"], "outs": outs}}
+    assert _run(lock=text, produced={"model.bin": _executable(b"model")}) is text
+    assert _stages(_run(lock=text, produced={"model.bin": _made(b"model")})) == ENTRIES
+
+
 def test_no_first_entry_with_an_unknown_input() -> None:
     made = {"m.json": _made(b"{}"), "model.bin": _made(b"x")}
     assert _run(lock=None, produced=made) is None, "data is a folder"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sbcflow.errors import ArtifactError
-from sbcflow.experiment.artifacts import Artifact, cache_artifact, ignore, pointer
+from sbcflow.experiment.artifacts import Artifact, cache_artifact, check_overlap, ignore, pointer
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 FILE = Artifact("models/a.bin", MD5, 3)
@@ -78,3 +78,23 @@ def test_refuses_a_path_that_dvc_could_not_track(tmp_path: Path, name: str | Non
         )
     assert "\n" not in str(caught.value)
     assert list((root / ".dvc").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("data/x", "artifact 'data/x': lies in artifact 'data': "),
+        ("data/x/y", "artifact 'data/x/y': lies in artifact 'data': "),
+        ("models", "artifact 'models': holds artifact 'models/a.bin': "),
+        ("out/x", "artifact 'out/x': lies in the stage's out 'out': "),
+        ("deep", "artifact 'deep': holds the stage's out 'deep/er/out': "),
+    ],
+)
+def test_refuses_data_that_is_also_something_else_s(path: str, told: str) -> None:
+    with pytest.raises(ArtifactError, match=f"^{told}"):
+        check_overlap(path, ["data", "models/a.bin"], ["out", "deep/er/out"])
+
+
+@pytest.mark.parametrize("path", ["data", "data2", "dat", "models/b.bin", "out", "deep/er/other", "x"])
+def test_data_beside_other_data_or_exactly_an_out_is_fine(path: str) -> None:
+    check_overlap(path, iter(["data", "models/a.bin"]), iter(["out", "deep/er/out"]))

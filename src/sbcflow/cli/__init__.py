@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sbcflow.cli import experiments
+from sbcflow.cli.explore import explore_command
 from sbcflow.errors import SbcflowError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ app = typer.Typer(
 params_app = typer.Typer(help="Check params.yaml, or put a scenario into it.", no_args_is_help=True)
 app.add_typer(params_app, name="params")
 app.add_typer(experiments.app, name="exp")
+app.command("explore")(explore_command)
 
 ParamsOption = Annotated[Path, typer.Option("--params", metavar="FILE", help="The file of run values.")]
 

@@ -29,17 +29,22 @@ REPEATED = re.compile(r"(item|key)(\..*|\[.*)?")
 
 @dataclass(frozen=True)
 class Produced:
-    """An out as the experiment made it; a folder's ``md5`` ends in ".dir" and it has ``nfiles``."""
+    """An out as the experiment made it; a folder's ``md5`` ends in ".dir" and it has ``nfiles``.
+
+    ``isexec`` is true of a file that anyone may execute; of one that Git keeps too, as DVC writes it.
+    """
 
     md5: str
     size: int
     nfiles: int | None = None
-    hash: str = "md5"
+    isexec: bool = False
 
     def item(self, path: str) -> Item:
         """Return the out as dvc.lock writes it."""
-        item = {"path": path, "hash": self.hash, "md5": self.md5, "size": self.size}
-        return item if self.nfiles is None else {**item, "nfiles": self.nfiles}
+        item: Item = {"path": path, "hash": "md5", "md5": self.md5, "size": self.size}
+        if self.nfiles is not None:
+            item["nfiles"] = self.nfiles
+        return {**item, "isexec": True} if self.isexec else item
 
 
 def truthful_lock(
@@ -246,10 +251,13 @@ class _Assembly:
 
     def _out(self, item: Item, folder: str) -> Item:
         made = self._produced.get(join(folder, item["path"]))
-        return item if made is None or made.md5 == item.get("md5") else made.item(item["path"])
+        return made.item(item["path"]) if made is not None and self._out_changed(item, folder) else item
 
     def _out_changed(self, item: Item, folder: str) -> bool:
         path = join(folder, item["path"])
+        made = self._produced.get(path)
+        if made is not None and made.isexec != bool(item.get("isexec")):
+            return True
         return self._is_moved(path) and _hash(self._content(path)) != _hash(item)
 
     def _inputs_changed(self, entry: Entry, shape: _Shape) -> bool:
@@ -305,7 +313,9 @@ class _Assembly:
             return None if old is None or self._is_moved(path) else old
         if old is not None and _hash(found) == _hash(old):
             return old
-        flags = {"isexec": True} if old and old.get("isexec") else {}
+        # Of a file that only the tree has, nothing but its bytes was read.
+        is_made = path in self._produced or path in self._made
+        flags = {"isexec": True} if old and old.get("isexec") and not is_made else {}
         return {**found, "path": name, **flags}
 
     def _params(self, shape: _Shape, entry: Entry) -> dict[str, dict[str, Any]] | None:

@@ -53,23 +53,16 @@ class Journal:
         """Start the journal of a new experiment; ``facts``, its name and baseline among them, open it.
 
         Raises:
-            ExperimentNameError: the name has a journal already.
+            ExperimentNameError: the name has a journal already, or another process has saved under it.
         """
         ref = ExperimentRef(facts["baseline"], facts["name"])
-        path = journal_path(store, ref)
-        made_folder = not path.parent.exists()
-        descriptor = _open_locked(path, os.O_CREAT)
-        if descriptor is None:
-            raise ExperimentNameError(f"experiment {ref.name}: the name is taken: {_holder(path)}")
-        journal = cls(path, descriptor)
-        # A journal without a whole first line is what a process left that was killed as it began.
-        if b"\n" in os.pread(descriptor, HOLDER_BYTES, 0):
-            journal.close()
+        journal = cls.claim(store, ref)
+        # Between the caller's look and the claim, another may have saved, whose journal then is gone.
+        if store.tip(ref) != facts.get("tip"):
+            journal.remove()
             raise ExperimentNameError(
-                f"experiment {ref.name}: the name is taken by one that was not saved; resume or discard it"
+                f"experiment {ref.name}: the name is taken on baseline {ref.baseline[:7]}"
             )
-        journal._truncate(0)
-        journal._made_folder = made_folder
         try:
             journal.append("init", **_process(), **facts)
         except OSError:
@@ -78,8 +71,45 @@ class Journal:
         return journal
 
     @classmethod
+    def claim(cls, store: Store, ref: ExperimentRef) -> Journal:
+        """Take a name that has no journal: one with nothing in it, which if left behind means nothing.
+
+        Raises:
+            ExperimentNameError: the name has a journal already.
+        """
+        path = journal_path(store, ref)
+        made_folder = not path.parent.exists()
+        descriptor = _open_locked(path, os.O_CREAT)
+        if descriptor is None:
+            raise ExperimentNameError(f"experiment {ref.name}: the name is taken: {_holder(path)}")
+        journal = cls(path, descriptor)
+        if _is_begun(descriptor):
+            journal.close()
+            raise ExperimentNameError(
+                f"experiment {ref.name}: the name is taken by one that was not saved; resume or discard it"
+            )
+        journal._truncate(0)
+        # It may share its bytes with the reference that it has become.
+        journal.staged_ref.unlink(missing_ok=True)
+        journal._made_folder = made_folder
+        return journal
+
+    @classmethod
     def reopen(cls, store: Store, ref: ExperimentRef) -> Journal | None:
-        """Take over the journal that a dead process left; None where there is none.
+        """Take over the journal that a dead process left, to go on with it; None where there is none.
+
+        Raises:
+            ConflictError: its process is alive.
+        """
+        journal = cls.hold(store, ref)
+        if journal is not None and journal.sealed is None:
+            journal._cut_half_line()
+            journal.append("resume", **_process())
+        return journal
+
+    @classmethod
+    def hold(cls, store: Store, ref: ExperimentRef) -> Journal | None:
+        """Keep others from the journal that a dead process left, which stays as it is; None if there is none.
 
         Raises:
             ConflictError: its process is alive.
@@ -92,12 +122,9 @@ class Journal:
         if descriptor is None:
             raise ConflictError(f"experiment {ref.name}: in use: {_holder(path)}")
         journal = cls(path, descriptor)
-        if journal.sealed is None:
-            journal._truncate(_end_of_last_line(descriptor, journal._end))
-            if journal._end == 0:
-                journal.remove()
-                return None
-            journal.append("resume", **_process())
+        if not _is_begun(descriptor):
+            journal.remove()
+            return None
         return journal
 
     def is_ours(self) -> bool:
@@ -177,6 +204,10 @@ class Journal:
             with contextlib.suppress(OSError):
                 self.path.parent.rmdir()
 
+    def _cut_half_line(self) -> None:
+        assert self._descriptor is not None
+        self._truncate(_end_of_last_line(self._descriptor))
+
     def _truncate(self, size: int) -> None:
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, size)
@@ -198,7 +229,9 @@ def journaled(store: Store) -> list[tuple[ExperimentRef, Path]]:
     found = []
     for path in sorted(store.state_folder.glob(f"*{SUFFIX}")):
         name, _, baseline = path.name.removesuffix(SUFFIX).rpartition("@")
-        found.append((ExperimentRef(baseline, name), path))
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:
+            if _is_begun(stream.fileno()):
+                found.append((ExperimentRef(baseline, name), path))
     return found
 
 
@@ -206,6 +239,8 @@ def read_events(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the whole events of a journal that may be in use; a sealed one has none."""
     with path.open("rb") as stream:
         for line in stream:
+            if SEAL.fullmatch(line):  # what follows it is cut off next
+                return
             if line.startswith(b"{") and line.endswith(b"\n"):
                 yield json.loads(line)
 
@@ -247,9 +282,14 @@ def _open_locked(path: Path, flags: int) -> int | None:
         os.close(descriptor)
 
 
-def _end_of_last_line(descriptor: int, size: int) -> int:
+def _is_begun(descriptor: int) -> bool:
+    """Whether a journal has a whole line; one without is what is left of a claim, or of a beginning."""
+    return _end_of_last_line(descriptor) > 0
+
+
+def _end_of_last_line(descriptor: int) -> int:
     """Return where the last whole line of a file ends."""
-    end = size
+    end = os.fstat(descriptor).st_size
     while end > 0:
         start = max(0, end - HOLDER_BYTES)
         newline = os.pread(descriptor, end - start, start).rfind(b"\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
 from sbcflow.errors import ConflictError, ExperimentNameError
@@ -10,7 +9,7 @@ from sbcflow.experiment.find import find
 from sbcflow.experiment.journal import Journal, is_in_use, journal_path
 from sbcflow.experiment.names import ExperimentRef, check_name
 from sbcflow.experiment.refs import delete_ref, move_ref
-from sbcflow.experiment.store import STATE_FOLDER, Store, storing
+from sbcflow.experiment.store import Store, storing
 
 
 def remove(name: str, repo: Path | str = ".", baseline: str | None = None) -> None:
@@ -28,7 +27,7 @@ def remove(name: str, repo: Path | str = ".", baseline: str | None = None) -> No
     store = Store(repo)
     ref, tip = find(store, name, baseline)
     with storing(f"removing experiment {ref.name}"):
-        journal = Journal.reopen(store, ref)
+        journal = Journal.hold(store, ref)
         try:
             delete_ref(store, ref, str(tip))
             if journal is not None:
@@ -55,32 +54,40 @@ def rename(name: str, new: str, repo: Path | str = ".", baseline: str | None = N
     store = Store(repo)
     ref, tip = find(store, name, baseline)
     target = ExperimentRef(ref.baseline, check_name(new))
-    _refuse_unfinished(store, ref)
-    _refuse_taken(store, target)
     with storing(f"renaming experiment {ref.name}"):
-        # The new one first: whenever this is killed, one of the two is there.
-        staged = store.common_dir / f"{STATE_FOLDER}-{secrets.token_hex(8)}.ref"
+        _refuse_unfinished(store, ref)
+        claim = _claim(store, target)
         try:
-            move_ref(store, target, str(tip), None, staged)
+            # The new one first: whenever this is killed, one of the two is there.
+            move_ref(store, target, str(tip), None, claim.staged_ref)
+            try:
+                delete_ref(store, ref, str(tip))
+            except ConflictError:
+                delete_ref(store, target, str(tip))
+                raise
         finally:
-            staged.unlink(missing_ok=True)
-        try:
-            delete_ref(store, ref, str(tip))
-        except ConflictError:
-            delete_ref(store, target, str(tip))
-            raise
+            claim.remove()
 
 
 def _refuse_unfinished(store: Store, ref: ExperimentRef) -> None:
-    path = journal_path(store, ref)
-    if is_in_use(path):
+    if is_in_use(journal_path(store, ref)):
         raise ConflictError(
             f"experiment {ref.name}: a process is working on it; rename it when that has ended"
         )
-    if path.exists():
+    journal = Journal.hold(store, ref)
+    if journal is not None:
+        journal.close()
         raise ConflictError(f"experiment {ref.name}: it was left unsaved; resume it, and save or discard it")
 
 
-def _refuse_taken(store: Store, ref: ExperimentRef) -> None:
-    if store.tip(ref) is not None or journal_path(store, ref).exists():
-        raise ExperimentNameError(f"experiment name {ref.name!r}: taken on baseline {ref.baseline[:7]}")
+def _claim(store: Store, ref: ExperimentRef) -> Journal:
+    """Take a free name; what a killed process leaves of its claim, the next to use the name removes."""
+    taken = ExperimentNameError(f"experiment name {ref.name!r}: taken on baseline {ref.baseline[:7]}")
+    try:
+        claim = Journal.claim(store, ref)
+    except ExperimentNameError:
+        raise taken from None
+    if store.tip(ref) is not None:
+        claim.remove()
+        raise taken
+    return claim

@@ -44,9 +44,15 @@ def tip_record(store: Store, ref: ExperimentRef) -> tuple[pygit2.Commit, Record]
     """Return the commit that an experiment's reference holds, and what it says of itself.
 
     Raises:
+        ExperimentNameError: it has none: its process was killed as it began.
         RepositoryError: another program made it.
     """
-    tip = store.commit(store.tip(ref) or "")
+    sha = store.tip(ref)
+    if sha is None:
+        raise ExperimentNameError(
+            f"experiment {ref.name}: its process was killed as it began; begin it again"
+        )
+    tip = store.commit(sha)
     record = read_record(tip.message)
     if record is None:
         raise RepositoryError(f"experiment {ref.name}: not made by sbcflow, so it cannot be resumed")
@@ -63,6 +69,8 @@ def finish(store: Store, ref: ExperimentRef, journal: Journal) -> None:
     assert sha is not None
     parent = str(store.commit(sha).parent_ids[0])
     try:
+        # Killed within ``seal``, what was in the journal before may still follow the sha.
+        journal.seal(sha)
         move_ref(store, ref, sha, None if parent == ref.baseline else parent, journal.path)
     except ConflictError as error:
         raise ConflictError(f"{error}; what was to be saved is commit {sha}") from None

@@ -35,6 +35,8 @@ def edit_tree(
             folder = former if isinstance(former, pygit2.Tree) else None
             oid, below = edit_tree(repository, folder, inner)
             written += below
+            if oid is None and folder is None:
+                continue  # nothing there to be removed
             _put(builder, name, None if oid is None else File(oid, FileMode.TREE))
         else:
             _put(builder, name, inner)
@@ -61,6 +63,8 @@ def _by_folder(changes: Changes) -> dict[str, dict[str, File | None] | File | No
             continue
         inner = grouped.get(name)
         if not isinstance(inner, dict):
+            if file is None and name in grouped:
+                continue  # gone with its folder
             inner = grouped[name] = {}
         inner[rest] = file
     return grouped
