@@ -39,8 +39,9 @@ lint: setup  ## check style, types and the workflow
 	snakefmt --check workflow
 	snakemake --lint
 
-bench: setup  ## time and weigh fits; figures are printed, none is a test
+bench: setup  ## time fits, and experiments beside DVC's own ways; figures are printed, none is a test
 	python benchmarks/run.py
+	python benchmarks/experiments.py
 
 docs: setup  ## build docs/_build/html
 	sphinx-build --quiet -W docs docs/_build/html

@@ -17,7 +17,14 @@ import pytest
 from exp_project import PARAMS, clone, commit_all, git, make_project
 from pygit2.enums import ConfigLevel
 
-from sbcflow.errors import ConflictError, ExperimentNameError, MetricError, ParamsError, RepositoryError
+from sbcflow.errors import (
+    ArtifactError,
+    ConflictError,
+    ExperimentNameError,
+    MetricError,
+    ParamsError,
+    RepositoryError,
+)
 from sbcflow.experiment import Experiment, State
 from sbcflow.experiment.journal import journal_path
 from sbcflow.experiment.names import ExperimentRef
@@ -259,6 +266,40 @@ def test_the_lock_claims_nothing_that_was_not_made(repo: Path) -> None:
     experiment.save()
     names = git(repo, "ls-tree", "--name-only", experiment.ref).split()
     assert "dvc.lock" not in names
+
+
+def test_artifacts_are_pointers_beside_what_git_ignores(repo: Path) -> None:
+    (repo / "data/raw").mkdir(parents=True)
+    (repo / "data/raw/a.bin").write_bytes(b"a" * 1000)
+    (repo / "model.bin").write_bytes(b"weights")
+    before = surroundings(repo)
+    experiment = Experiment.init(repo)
+    experiment.log_artifact("model.bin")
+    experiment.log_artifact("data/raw")
+    with pytest.raises(ArtifactError, match="lies in artifact 'data/raw'"):
+        experiment.log_artifact("data/raw/a.bin")
+    experiment.save()
+    assert surroundings(repo).replace("!! .dvc/cache/\n", "") == before
+    assert "size: 7" in show(repo, experiment, "model.bin.dvc")
+    assert "nfiles: 1" in show(repo, experiment, "data/raw.dvc")
+    assert show(repo, experiment, ".gitignore") == "/model.bin\n"
+    assert show(repo, experiment, "data/.gitignore") == "/raw\n"
+
+
+def test_an_artifact_that_is_an_out_is_in_the_lock(repo: Path) -> None:
+    text = (repo / "dvc.yaml").read_text()
+    (repo / "dvc.yaml").write_text(text.replace("    metrics:", "    outs: [model.bin]\n    metrics:"))
+    (repo / ".gitignore").write_text("/model.bin\n")
+    commit_all(repo, "a model")
+    (repo / "model.bin").write_bytes(b"weights")
+    experiment = Experiment.init(repo, params={"lr": 0.5})
+    experiment.log_metric("score", 1.5)
+    experiment.log_artifact("model.bin")
+    experiment.save()
+    names = git(repo, "ls-tree", "--name-only", experiment.ref).split()
+    assert "model.bin.dvc" not in names
+    lock = show(repo, experiment, "dvc.lock")
+    assert "path: model.bin" in lock and "path: metrics.json" in lock and "lr: 0.5" in lock
 
 
 def test_metrics_have_a_file_of_their_own_where_none_is_declared(repo: Path) -> None:

@@ -118,11 +118,10 @@ def stage_artifacts(staging: Staging, draft: Draft, project: Project) -> None:
     for path, artifact in draft.artifacts.items():
         if path in outs:
             continue
-        staging.write(f"{path}.dvc", pointer(artifact))
-        gitignore = str(PurePosixPath(path).with_name(".gitignore"))
-        ignored = ignore(staging.read(gitignore), artifact)
+        staging.write(artifact.pointer_path, pointer(artifact))
+        ignored = ignore(staging.read(artifact.gitignore_path), artifact)
         if ignored is not None:
-            staging.write(gitignore, ignored)
+            staging.write(artifact.gitignore_path, ignored)
 
 
 def stage_lock(staging: Staging, draft: Draft, project: Project) -> None:
@@ -140,7 +139,7 @@ def stage_lock(staging: Staging, draft: Draft, project: Project) -> None:
 def _produced(staging: Staging, draft: Draft, project: Project) -> dict[str, Produced]:
     """Return the outs of stages that this experiment made: artifacts, and its metrics file."""
     made = {
-        path: Produced(artifact.md5, artifact.size, artifact.nfiles)
+        path: Produced(artifact.md5, artifact.size, artifact.nfiles, artifact.isexec)
         for path, artifact in draft.artifacts.items()
     }
     if draft.series and draft.metrics_file in project.out_paths():

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from sbcflow.errors import ConflictError, ParamsError, RepositoryError
-from sbcflow.experiment.artifacts import Artifact, cache_artifact
+from sbcflow.experiment.artifacts import Artifact, cache_artifact, check_overlap
 from sbcflow.experiment.begin import FOLDER, OnError, check_on_error, first_facts, inside
 from sbcflow.experiment.code import check_untracked
 from sbcflow.experiment.draft import Draft, Override, begin, replay
+from sbcflow.experiment.dvc_yaml import DVC_YAML, read_project
 from sbcflow.experiment.journal import Journal, metric_line
 from sbcflow.experiment.metrics import Series, check_step, check_timestamp, check_value
 from sbcflow.experiment.metrics import check_name as check_metric
@@ -287,6 +288,8 @@ class Experiment:
                 tracked=lambda file: self._store.has(tree, root / file),
                 ignored=lambda file: self._store.repository.path_is_ignored(str(root / file)),
             )
+            outs = read_project(self._store.read(tree, root / DVC_YAML) or b"").out_paths()
+            check_overlap(artifact.path, self._draft.artifacts, outs)
             self._note("artifact", **vars(artifact))
             return artifact
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sbcflow.experiment.commit import write_commit
+import pygit2
+
+from sbcflow.experiment.commit import Commit, write_commit
 from sbcflow.experiment.draft import Draft
 from sbcflow.experiment.journal import Journal
 from sbcflow.experiment.refs import check_tip, move_ref, stage_ref
 from sbcflow.experiment.states import State
 from sbcflow.experiment.store import Store, storing, sync_files
+
+ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ def persist(store: Store, draft: Draft, journal: Journal, state: State, message:
     ref = draft.ref
     begun = time.perf_counter()
     with storing(f"experiment {ref.name}: saving"):
-        commit = write_commit(store, draft, journal, state, message)
+        commit = _write(store, draft, journal, state, message)
         written = time.perf_counter()
         sync_files(store.object_paths(commit.oids))
         synced = time.perf_counter()
@@ -55,6 +61,18 @@ def persist(store: Store, draft: Draft, journal: Journal, state: State, message:
         "total": moved - begun,
     }
     return Saved(ref.name, str(ref), commit.sha, timings)
+
+
+def _write(store: Store, draft: Draft, journal: Journal, state: State, message: str | None) -> Commit:
+    """Write the commit, again where ``git gc`` has just removed a folder of objects that it found empty."""
+    for _ in range(ATTEMPTS):
+        try:
+            return write_commit(store, draft, journal, state, message)
+        except (OSError, pygit2.GitError) as error:
+            # Git's library tells the kind of error in words only.
+            if os.strerror(errno.ENOENT) not in str(error):
+                raise
+    return write_commit(store, draft, journal, state, message)
 
 
 def _sealed(journal: Journal, sha: str) -> Path:

@@ -224,9 +224,12 @@ class Reader:
 
 
 def _unsaved(ref: ExperimentRef, journal: Path) -> Row:
-    events = read_events(journal)
-    draft = begin(next(events))
-    for event in events:
+    events = list(read_events(journal))
+    if not events:
+        # Killed as it was put in place: nothing but that is missing.
+        return Row(ref, State.COMPLETED)
+    draft = begin(events[0])
+    for event in events[1:]:
         draft.apply(event)
     return Row(ref, State.COMPLETED if draft.completed else State.ACTIVE, draft.failed)
 
