@@ -13,7 +13,7 @@ from exp_project import git
 from typer.testing import CliRunner
 
 from sbcflow.cli import app
-from sbcflow.errors import SbcflowError
+from sbcflow.errors import ExperimentNameError, SbcflowError
 from sbcflow.experiment.states import Call
 
 
@@ -72,6 +72,7 @@ def test_reading(repo: Path) -> None:
         ("begun", "Active"),
     ]
     assert [row["name"] for row in run_json(repo, "list", "--where", "params.lr > 0.5")] == ["high", "broken"]
+    assert (rows[0]["params.lr"], rows[0]["params.depth"], rows[-1]["params.lr"]) == (0.01, 3, 0.1)
     assert run_json(repo, "best", "score")[0]["name"] == "high"
     assert run_json(repo, "best", "score", "--mode", "min")[0]["name"] == "low"
     assert run_json(repo, "show", "broken")[0]["failed"] == "it broke"
@@ -91,6 +92,8 @@ def test_ending_and_managing(repo: Path) -> None:
     run(repo, "save", "one")
     run(repo, "rename", "one", "two")
     assert [row["name"] for row in run_json(repo, "list")] == ["two"]
+    with pytest.raises(ExperimentNameError, match="nothere"):
+        run(repo, "remove", "two", "nothere")
     run(repo, "remove", "two")
     assert run(repo, "list") == "none\n"
     assert git(repo, "for-each-ref", "refs/exps") == ""
@@ -104,7 +107,7 @@ def test_sharing(repo: Path, isolated: Path) -> None:
     assert run_json(repo, "push")["names"] == ["one"]
     run(repo, "remove", "one")
     assert run_json(repo, "pull", "origin", "one")["names"] == ["one"]
-    assert "0 experiments" in run(repo, "push", "origin", "one")
+    assert run(repo, "push", "origin", "one").startswith("experiments: 0; data files: 0\n")
 
 
 @pytest.mark.parametrize(

@@ -349,8 +349,21 @@ def test_the_context_manager_keeps_what_failed(repo: Path) -> None:
     assert "ZeroDivisionError: division by zero" in journal
     again = Experiment.resume("broken", repo)
     assert again.metrics == {"accuracy": 0.9}
+    assert again.failed == "ZeroDivisionError: division by zero"
+    again.close()
+    again = Experiment.resume("broken", repo)
+    again.log_metric("accuracy", 0.95)
     assert again.failed is None
-    again.save()
+    again.close()
+    assert Experiment.resume("broken", repo).failed is None
+
+
+def test_what_failed_and_did_not_go_on_is_saved_as_failed(repo: Path) -> None:
+    experiment = Experiment.init(repo, "broken")
+    with pytest.raises(ZeroDivisionError), experiment:
+        _ = 1 / 0
+    Experiment.resume("broken", repo).save()
+    assert "Experiment-Failed: ZeroDivisionError" in git(repo, "log", "-1", "--format=%B", experiment.ref)
 
 
 def test_the_context_manager_discards_where_asked(repo: Path) -> None:

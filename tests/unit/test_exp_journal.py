@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pygit2
 import pytest
 
 from sbcflow.errors import ConflictError, ExperimentNameError
-from sbcflow.experiment.journal import Journal, is_in_use, journal_path, journaled, metric_line
+from sbcflow.experiment.journal import Journal, MetricRow, is_in_use, journal_path, journaled, metric_line
 from sbcflow.experiment.names import ExperimentRef
 from sbcflow.experiment.store import Store
 
@@ -25,16 +27,20 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
 
 
+def events_of(journal: Journal) -> list[Mapping[str, Any]]:
+    return [entry for entry in journal.entries() if not isinstance(entry, MetricRow)]
+
+
 def test_events_and_rows_come_back_in_order(store: Store) -> None:
     journal = Journal.create(store, FACTS)
     journal.append("params", values={"start": date(2026, 5, 27), "at": datetime(2026, 5, 27, 12), "n": [1]})
     journal.write((metric_line("a/b", 3, 0.5, 1.25, True) + metric_line("c", 0, 7, 2, False)).encode())
     journal.append("complete")
-    events = list(journal.events())
+    events, rows = events_of(journal), list(journal.metric_rows())
     assert [event["event"] for event in events] == ["init", "params", "complete"]
     assert events[0]["name"] == "one" and events[0]["pid"] == os.getpid()
     assert events[1]["values"] == {"start": date(2026, 5, 27), "at": datetime(2026, 5, 27, 12), "n": [1]}
-    assert list(journal.metric_rows()) == [
+    assert rows == [
         (b"a/b", True, b"3\t0.5\t1.250\n"),
         (b"c", False, b"0\t7\t2.000\n"),
     ]
@@ -63,7 +69,7 @@ def test_what_a_process_left_that_was_killed_as_it_began_is_nobodys(store: Store
     assert Journal.reopen(store, REF) is None
     assert not path.exists()
     path.write_bytes(left)
-    assert [event["event"] for event in Journal.create(store, FACTS).events()] == ["init"]
+    assert [event["event"] for event in events_of(Journal.create(store, FACTS))] == ["init"]
 
 
 def test_a_half_line_is_cut_off(store: Store) -> None:
@@ -75,7 +81,7 @@ def test_a_half_line_is_cut_off(store: Store) -> None:
     assert again is not None
     assert list(again.metric_rows()) == [(b"a", True, b"0\t1.0\t0.000\n")]
     again.append("complete")
-    assert list(again.events())[-1]["event"] == "complete"
+    assert events_of(again)[-1]["event"] == "complete"
 
 
 def test_a_sealed_journal_says_which_commit(store: Store) -> None:

@@ -245,9 +245,8 @@ def test_unsaved_ones_on_demand(three: Project) -> None:
     facts = {"created": "", "base": three.baseline, "code_base": None, "root": ".", "folder": "experiment"}
     for name in ("begun", "done", "two"):
         named = {"baseline": three.baseline, "name": name}
-        journal = Journal.create(
-            store, {**named, **facts, "metrics_file": "m", "tip": None, "n_checkpoints": 0}
-        )
+        journal = Journal.claim(store, ExperimentRef(three.baseline, name))
+        journal.append("init", **named, **facts, metrics_file="m", tip=None, n_checkpoints=0)
         if name == "done":
             journal.append("failed", reason="out of memory")
             journal.append("complete")

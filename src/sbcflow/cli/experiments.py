@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -265,7 +266,12 @@ def remove(
 ) -> None:
     """Remove experiments; their commits stay in Git until it collects garbage."""
     from sbcflow.experiment import remove as remove_experiment
+    from sbcflow.experiment.find import find
+    from sbcflow.experiment.store import Store
 
+    store = Store(repo)
+    for name in names:
+        find(store, name, baseline)  # all of them, before any is removed
     for name in names:
         remove_experiment(name, repo, baseline)
     _show_names(names, as_json)
@@ -332,7 +338,7 @@ def _show_moved(moved: Transferred, as_json: bool) -> None:
     if as_json:
         typer.echo(_json({"names": moved.names, "data": moved.data, "note": moved.note}))
         return
-    typer.echo(f"{len(moved.names)} experiments, {moved.data} data files")
+    typer.echo(f"experiments: {len(moved.names)}; data files: {moved.data}")
     _show_names(moved.names, as_json=False)
     if moved.note is not None:
         typer.echo(f"note: {moved.note}", err=True)
@@ -346,12 +352,21 @@ def _for_people(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _show_frame(frame: pd.DataFrame, as_json: bool) -> None:
     if as_json:
-        typer.echo(frame.reset_index().to_json(orient="records", date_format="iso", indent=2))
+        typer.echo(_json([_plain(row) for row in frame.reset_index().to_dict("records")]))
     elif frame.empty:
         typer.echo("none")
     else:
         typer.echo(frame.rename_axis(None).to_string(na_rep="-"))
 
 
-def _json(facts: Mapping[str, Any] | list[str]) -> str:
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row as JSON has it: null for what is missing, times in ISO 8601."""
+    from sbcflow.experiment.where import is_missing
+
+    present = {str(name): value for name, value in row.items() if not is_missing(value)}
+    dates = {name: value.isoformat() for name, value in present.items() if isinstance(value, date)}
+    return {**{str(name): None for name in row}, **present, **dates}
+
+
+def _json(facts: Mapping[str, Any] | list[Any]) -> str:
     return json.dumps(facts, indent=2, default=str, ensure_ascii=False)

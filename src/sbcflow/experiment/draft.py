@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sbcflow.experiment.artifacts import Artifact
-from sbcflow.experiment.journal import Journal
+from sbcflow.experiment.journal import Journal, MetricRow
 from sbcflow.experiment.metrics import Series
 from sbcflow.experiment.names import ExperimentRef
 
@@ -43,6 +43,7 @@ class Draft:
         base: the commit whose tree it starts from, the baseline or the checkpoint it was resumed from.
         code_base: the commit that the worktree stood at, None in a bare repository.
         root: DVC's root in Git's tree. folder, metrics_file: where its files go, from DVC's root.
+        failed: why it failed; going on after it was resumed takes that back.
         tip: the sha that its reference holds. pending: one that it was about to hold.
     """
 
@@ -61,6 +62,7 @@ class Draft:
     code: CodeRule = field(default_factory=CodeRule)
     completed: bool = False
     failed: str | None = None
+    resumed: bool = False
     pending: str | None = None
 
     def apply(self, event: Mapping[str, Any]) -> None:
@@ -68,8 +70,10 @@ class Draft:
         facts = {key: value for key, value in event.items() if key != "event"}
         match event["event"]:
             case "params":
+                self._go_on()
                 self.overrides.append(Override(**facts))
             case "artifact":
+                self._go_on()
                 self.artifacts[facts["path"]] = Artifact(**facts)
             case "code":
                 self.code = CodeRule(facts["tracked"], tuple(facts["include_untracked"]))
@@ -81,12 +85,13 @@ class Draft:
             case "complete":
                 self.completed = True
             case "failed":
-                self.failed = facts["reason"]
+                self.failed, self.resumed = facts["reason"], False
             case "resume":
-                self.failed = None
+                self.resumed = True
 
     def count(self, name: str, value: float, step: int, stepped: bool) -> None:
         """Take in one logged value of a metric."""
+        self._go_on()
         series = self.series.get(name)
         if series is None:
             self.series[name] = Series(value, step, 1, stepped)
@@ -94,6 +99,10 @@ class Draft:
         series.value, series.step = value, step
         series.count += 1
         series.stepped |= stepped
+
+    def _go_on(self) -> None:
+        if self.resumed:
+            self.failed = None
 
 
 def begin(facts: Mapping[str, Any]) -> Draft:
@@ -104,13 +113,16 @@ def begin(facts: Mapping[str, Any]) -> Draft:
 
 def replay(journal: Journal) -> Draft:
     """Return the draft that a journal holds."""
-    events = journal.events()
-    draft = begin(next(events))
-    for event in events:
-        draft.apply(event)
-    for name, stepped, row in journal.metric_rows():
-        step, value, _ = row.split(b"\t")
-        draft.count(name.decode(), _number(value), int(step), stepped)
+    entries = journal.entries()
+    first = next(entries)
+    assert not isinstance(first, MetricRow)
+    draft = begin(first)
+    for entry in entries:
+        if isinstance(entry, MetricRow):
+            step, value, _ = entry.values.split(b"\t")
+            draft.count(entry.metric.decode(), _number(value), int(step), entry.stepped)
+        else:
+            draft.apply(entry)
     return draft
 
 

@@ -23,7 +23,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sbcflow.errors import ConflictError, ExperimentNameError
 from sbcflow.experiment.names import ExperimentRef
@@ -35,6 +35,14 @@ DATE = "$date"
 HOLDER_BYTES = 4096
 SHA_DIGITS = 40
 SEAL = re.compile(rb"[0-9a-f]{40}\n")
+
+
+class MetricRow(NamedTuple):
+    """A logged value: its metric, whether its step was given, and step, value, timestamp between tabs."""
+
+    metric: bytes
+    stepped: bool
+    values: bytes
 
 
 class Journal:
@@ -167,20 +175,18 @@ class Journal:
             raise
         self._end += len(lines)
 
-    def events(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the events, in order; metrics' rows are left out."""
+    def entries(self) -> Iterator[Mapping[str, Any] | MetricRow]:
+        """Yield the events and the logged values, in order."""
         with self.path.open("rb") as stream:
             for line in stream:
-                if not line.startswith(METRIC):
-                    yield json.loads(line, object_hook=_undate)
+                yield _row(line) if line.startswith(METRIC) else json.loads(line, object_hook=_undate)
 
-    def metric_rows(self) -> Iterator[tuple[bytes, bool, bytes]]:
-        """Yield each logged value in order: its metric, whether it had a step, and the rest of the row."""
+    def metric_rows(self) -> Iterator[MetricRow]:
+        """Yield the logged values, in order."""
         with self.path.open("rb") as stream:
             for line in stream:
                 if line.startswith(METRIC):
-                    _, name, stepped, row = line.split(b"\t", 3)
-                    yield name, stepped == b"1", row
+                    yield _row(line)
 
     def seal(self, sha: str) -> None:
         """Let the journal hold a sha and nothing else, durably; its first write decides."""
@@ -297,6 +303,11 @@ def _end_of_last_line(descriptor: int) -> int:
             return start + newline + 1
         end = start
     return 0
+
+
+def _row(line: bytes) -> MetricRow:
+    _, metric, stepped, values = line.split(b"\t", 3)
+    return MetricRow(metric, stepped == b"1", values)
 
 
 def _date(value: object) -> dict[str, str]:

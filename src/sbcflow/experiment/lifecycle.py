@@ -25,7 +25,7 @@ from sbcflow.experiment.metrics import check_name as check_metric
 from sbcflow.experiment.names import ExperimentRef
 from sbcflow.experiment.params import apply_overrides, flatten_overrides, parse_assignments
 from sbcflow.experiment.persist import Saved, persist
-from sbcflow.experiment.refs import check_tip, delete_ref
+from sbcflow.experiment.refs import delete_ref
 from sbcflow.experiment.restore import finish, locate, restore, saved_draft, tip_record
 from sbcflow.experiment.states import Call, State, advance
 from sbcflow.experiment.store import Store, storing, unwritten
@@ -112,7 +112,6 @@ class Experiment:
         with storing(f"experiment {self.name}: init"):
             self._hold(Journal.create(store, facts))
             try:
-                check_tip(self._draft.ref, store.tip(self._draft.ref), None)
                 if override is not None:
                     self._note("params", **vars(override))
             except BaseException:
@@ -187,6 +186,11 @@ class Experiment:
     def metrics(self) -> dict[str, float]:
         """The last value of each metric."""
         return {name: series.value for name, series in self._draft.series.items()}
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """The last step of each metric."""
+        return {name: series.step for name, series in self._draft.series.items()}
 
     @property
     def params(self) -> dict[str, Any]:
@@ -476,7 +480,8 @@ class Experiment:
         if tip != draft.tip:
             journal.close()
             raise ConflictError(
-                f"experiment {self.name}: somebody moved {draft.ref} to {tip}, from {draft.tip}"
+                f"experiment {self.name}: somebody moved {draft.ref} to {tip}, from {draft.tip}; to go on "
+                f"from there, remove {journal.path}, and with it what was logged here alone"
             )
         journal.staged_ref.unlink(missing_ok=True)
         if draft.completed:

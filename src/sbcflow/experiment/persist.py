@@ -83,5 +83,6 @@ def _sealed(journal: Journal, sha: str) -> Path:
 def _staged(journal: Journal, sha: str) -> Path:
     journal.append("moving", sha=sha)
     stage_ref(journal.staged_ref, sha)
-    sync_files([journal.staged_ref])
+    # The journal too: it has to know of the commit that the reference may hold after a power failure.
+    sync_files([journal.staged_ref, journal.path])
     return journal.staged_ref

@@ -96,7 +96,7 @@ class Reader:
         for ref, path in journals:
             if ref not in tips and baseline in (None, ref.baseline):
                 with suppress(FileNotFoundError):
-                    found.append(_unsaved(ref, path))
+                    found.append(self._unsaved(ref, path))
         return found
 
     def row(self, ref: ExperimentRef, tip: pygit2.Oid) -> Row:
@@ -125,6 +125,22 @@ class Reader:
             params=params,
             metrics=metrics,
         )
+
+    def _unsaved(self, ref: ExperimentRef, journal: Path) -> Row:
+        events = list(read_events(journal))
+        if not events:
+            # Killed as it was put in place: nothing but that is missing.
+            return Row(ref, State.COMPLETED)
+        draft = begin(events[0])
+        for event in events[1:]:
+            draft.apply(event)
+        base = self._baseline(ref.baseline)
+        params = self._params_of(base.tree, DEFAULT_PARAMS, base.root) if base.tree is not None else {}
+        values = [override.values for override in draft.overrides if override.file == DEFAULT_PARAMS]
+        prefix = _params_prefix(DEFAULT_PARAMS, base.root)
+        changed = {f"{prefix}{key}": value for each in values for key, value in each.items()}
+        state = State.COMPLETED if draft.completed else State.ACTIVE
+        return Row(ref, state, draft.failed, created=draft.created, params={**params, **changed})
 
     def cells(self, commit: pygit2.Commit) -> tuple[Cells, Cells]:
         """Return the params and the metrics of any commit, read from its files alone."""
@@ -221,17 +237,6 @@ class Reader:
     def _warn(self, reason: str) -> None:
         # Nothing is lost, and one file that somebody broke shall not hide every experiment.
         warnings.warn(f"{self._store.folder}: {reason}; its values are left out", stacklevel=2)
-
-
-def _unsaved(ref: ExperimentRef, journal: Path) -> Row:
-    events = list(read_events(journal))
-    if not events:
-        # Killed as it was put in place: nothing but that is missing.
-        return Row(ref, State.COMPLETED)
-    draft = begin(events[0])
-    for event in events[1:]:
-        draft.apply(event)
-    return Row(ref, State.COMPLETED if draft.completed else State.ACTIVE, draft.failed)
 
 
 def _blob(tree: pygit2.Tree, path: str) -> pygit2.Blob | None:
