@@ -6,12 +6,14 @@ import hashlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from sbcflow.errors import ArtifactError
 from sbcflow.experiment.dvc_lock import Produced, truthful_lock
 from sbcflow.experiment.dvc_yaml import read_project
-from sbcflow.experiment.yaml_values import dump_yaml
+from sbcflow.experiment.yaml_values import dump_yaml, load_yaml, same
 
 PROJECT = b"""\
 stages:
@@ -311,3 +313,20 @@ def test_stages_in_a_circle_are_refused() -> None:
     project = b"stages: {a: {cmd: x, deps: [o], outs: [p]}, b: {cmd: y, deps: [p], outs: [o]}}"
     with pytest.raises(ArtifactError, match="depend on each other"):
         _run(lock=None, project=project)
+
+
+WORDS = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), min_size=1, max_size=8)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS
+TRAPS = ["", "no", "1e5", "0123", "12e4", "deadbeef", "0b1", "a: b", "- a", "#", "~", "a\nb", "x" * 200]
+VALUES = st.recursive(
+    SCALARS | st.sampled_from(TRAPS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(values=st.dictionaries(WORDS, VALUES, min_size=1, max_size=4))
+def test_what_is_written_reads_the_same_here_and_in_ruamel(values: dict[str, Any]) -> None:
+    text = dump_yaml(values)
+    assert same(load_yaml(text), values)
+    assert YAML(typ="safe", pure=True).load(text.decode()) == values
