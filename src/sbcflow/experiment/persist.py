@@ -19,6 +19,9 @@ from sbcflow.experiment.states import State
 from sbcflow.experiment.store import Store, storing, sync_files
 
 ATTEMPTS = 10
+PAUSE_SECONDS = 0.01
+# A folder that is gone, and a file that was cut while it was read.
+PASSING = (os.strerror(errno.ENOENT), "failed to read file into stream")
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,18 @@ def persist(store: Store, draft: Draft, journal: Journal, state: State, message:
 
 
 def _write(store: Store, draft: Draft, journal: Journal, state: State, message: str | None) -> Commit:
-    """Write the commit, again where ``git gc`` has just removed a folder of objects that it found empty."""
+    """Write the commit, again where another program was in the midst of something.
+
+    ``git gc`` removes folders of objects that it finds empty; DVC writes dvc.lock in place.
+    """
     for _ in range(ATTEMPTS):
         try:
             return write_commit(store, draft, journal, state, message)
         except (OSError, pygit2.GitError) as error:
             # Git's library tells the kind of error in words only.
-            if os.strerror(errno.ENOENT) not in str(error):
+            if not any(words in str(error) for words in PASSING):
                 raise
+            time.sleep(PAUSE_SECONDS)
     return write_commit(store, draft, journal, state, message)
 
 
