@@ -159,7 +159,7 @@ def test_an_older_baseline_gets_no_more_than_the_changes_of_the_worktree(repo: P
     experiment = Experiment.init(repo, baseline="HEAD~1")
     experiment.save()
     assert experiment.baseline == older
-    assert git(repo, "diff", "--name-only", older, experiment.ref).split() == ["dvc.lock", "train.py"]
+    assert git(repo, "diff", "--name-only", older, experiment.ref).split() == ["train.py"]
 
 
 def test_code_changes_are_those_of_tracked_files(repo: Path) -> None:
@@ -261,11 +261,19 @@ def test_the_lock_tells_what_was_made(repo: Path) -> None:
     assert "size: " + str(len(show(repo, experiment, "metrics.json").encode())) in lock
 
 
+@pytest.mark.parametrize("content", ["", "schema: '2.0'\n", "schema: '2.0'\nstages:\n  train:\n    cmd: [p"])
+def test_a_lock_that_dvc_is_writing_is_not_believed(repo: Path, content: str) -> None:
+    whole = (repo / "dvc.lock").read_text()
+    (repo / "dvc.lock").write_text(content)
+    experiment = Experiment.init(repo)
+    experiment.save()
+    assert show(repo, experiment, "dvc.lock") == whole
+
+
 def test_the_lock_claims_nothing_that_was_not_made(repo: Path) -> None:
     experiment = Experiment.init(repo, params={"lr": 0.5})
     experiment.save()
-    names = git(repo, "ls-tree", "--name-only", experiment.ref).split()
-    assert "dvc.lock" not in names
+    assert show(repo, experiment, "dvc.lock") == (repo / "dvc.lock").read_text()
 
 
 def test_artifacts_are_pointers_beside_what_git_ignores(repo: Path) -> None:

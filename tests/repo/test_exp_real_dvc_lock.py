@@ -135,10 +135,10 @@ def test_a_lock_made_from_nothing_is_dvcs_own(project: Project) -> None:
     assert project.lock("model.bin", "metrics.json") == dvcs
 
 
-def test_without_the_model_nothing_is_claimed(experiment: Project) -> None:
-    assert experiment.lock("metrics.json") is None
-    (experiment.folder / "dvc.lock").unlink()
-    assert "train" in experiment.status()
+def test_without_the_model_nothing_new_is_claimed(experiment: Project) -> None:
+    assert experiment.lock("metrics.json") == experiment.read("dvc.lock")
+    changed = json.dumps(experiment.status()["train"])
+    assert all(word in changed for word in ("params.yaml", "metrics.json", "model.bin"))
 
 
 def _metric_stale(lock: dict) -> None:

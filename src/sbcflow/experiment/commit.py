@@ -21,7 +21,7 @@ from sbcflow.experiment import metrics, params
 from sbcflow.experiment.artifacts import ignore, pointer
 from sbcflow.experiment.code import tracked_changes, untracked_files
 from sbcflow.experiment.draft import Draft
-from sbcflow.experiment.dvc_lock import Produced, truthful_lock
+from sbcflow.experiment.dvc_lock import Produced, is_sound, truthful_lock
 from sbcflow.experiment.dvc_yaml import DVC_YAML, Project, params_files, read_project
 from sbcflow.experiment.journal import Journal
 from sbcflow.experiment.record import Record, write_record
@@ -76,6 +76,10 @@ def stage_code(staging: Staging, draft: Draft) -> None:
     if draft.code.tracked and draft.code_base is not None:
         staging.changes |= tracked_changes(staging.store, draft.code_base)
     staging.changes |= untracked_files(staging.store, draft.code.include_untracked)
+    lock = staging.read(DVC_LOCK)
+    if lock is not None and lock != staging.read_base(DVC_LOCK) and not is_sound(lock):
+        # Caught while DVC was writing it.
+        staging.reset(DVC_LOCK)
 
 
 def stage_params(staging: Staging, draft: Draft) -> None:

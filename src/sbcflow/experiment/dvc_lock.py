@@ -1,7 +1,8 @@
-"""A dvc.lock that claims only what an experiment really did.
+"""A dvc.lock that claims only what was really done.
 
 An entry of dvc.lock says: this command, with these params and deps, made these outs. ``dvc exp save``
-rewrites it for whatever lies in the worktree; here an entry that can no longer be vouched for is dropped.
+rewrites it for whatever lies in the worktree; here it is rewritten where an experiment made those outs, and
+says what it said before where it did not.
 """
 
 from __future__ import annotations
@@ -62,13 +63,14 @@ def truthful_lock(
       and outs has other content than it says;
     - rewritten, if all outs of its stage are in ``produced``, or if only outs have changed and those are:
       with the tree's params, the real hashes of deps that can be read, and those of the outs made;
-    - dropped otherwise, for this experiment did not make those outs from those inputs. A stage that depends
-      on outs of a dropped one has deps of unknown content, and is dropped too.
+    - kept as it is otherwise: it still says from what its outs were made, and with ``dvc status`` everybody
+      sees that params or deps have moved on. What a stage below has made of those outs is then unknown, and
+      its entry cannot be rewritten either. But one with metrics or plots that DVC's cache holds, and this
+      experiment did not make, is dropped: they would be shown as this experiment's.
 
     A plain stage without an entry gets one if all its outs are in ``produced`` and all its deps are known.
-    An entry is dropped as well if it is touched and has hashes of DVC 2 (line ends folded), or if dvc.yaml
-    declares its stage no longer. Folders of Git's as deps are taken on trust unless ``changed`` names a file
-    in them. If no entry changes, ``lock`` itself is returned.
+    Hashes of DVC 2 (line ends folded) are kept and not rewritten. Folders of Git's as deps are taken on trust
+    unless ``changed`` names a file in them. If no entry changes, ``lock`` itself is returned.
 
     Args:
         lock: the baseline's dvc.lock.
@@ -93,6 +95,14 @@ def truthful_lock(
         return lock
     others = {key: value for key, value in document.items() if key not in ("schema", "stages")}
     return dump_yaml({"schema": "2.0", **others, "stages": after}) if after or others else None
+
+
+def is_sound(lock: bytes) -> bool:
+    """Say whether a dvc.lock is whole, as far as can be seen: DVC writes it in place, bit by bit."""
+    try:
+        return bool(_document(lock, "dvc.lock").get("stages"))
+    except ArtifactError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -219,18 +229,26 @@ class _Assembly:
 
     def decide(self, entry: Entry | None, shape: _Shape) -> Entry | None:
         """Return the entry to keep or write for a stage, None to have none."""
-        decided = self._new(shape) if entry is None else self._revised(entry, shape)
+        vouched = self._new(shape) if entry is None else self._revised(entry, shape)
         folder = shape.folder
-        made = {join(folder, item["path"]): item for item in (decided or {}).get("outs", ())}
+        made = {join(folder, item["path"]): item for item in (vouched or {}).get("outs", ())}
         was = {join(folder, item["path"]): item for item in (entry or {}).get("outs") or ()}
         self._made.update(made)
         self._moved.update(path for path in {**was, **made} if _hash(made.get(path)) != _hash(was.get(path)))
-        return decided
+        if vouched is None and entry is not None and not self._shows_others(shape):
+            return entry
+        return vouched
+
+    def _shows_others(self, shape: _Shape) -> bool:
+        """Say whether a stage has metrics or plots in DVC's cache that this experiment did not make."""
+        outs = shape.stage.outs if shape.stage is not None else ()
+        return any(out.kind != "out" and out.cache and out.path not in self._produced for out in outs)
 
     def _new(self, shape: _Shape) -> Entry | None:
         return self._written(shape, {}) if shape.outs and self._all_made(shape) else None
 
     def _revised(self, entry: Entry, shape: _Shape) -> Entry | None:
+        """Return an entry that this experiment vouches for, None if it cannot."""
         inputs = self._inputs_changed(entry, shape)
         outs = [item for item in entry.get("outs") or () if self._out_changed(item, shape.folder)]
         if not inputs and not outs:

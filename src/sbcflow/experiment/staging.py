@@ -44,6 +44,10 @@ class Staging:
         """Remove a file, if there is one."""
         self.changes[self.full(path)] = None
 
+    def reset(self, path: str) -> None:
+        """Take a change of a file back."""
+        self.changes.pop(self.full(path), None)
+
     def clear(self, folder: str) -> None:
         """Remove every file of a folder."""
         full = self.full(folder)
