@@ -13,12 +13,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from sbcflow.experiment.names import ExperimentRef
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.refs import move_ref
+from sbcflow.experiment.git.store import Store
+from sbcflow.experiment.git.tree import File, edit_tree
 from sbcflow.experiment.record import Record, write_record
-from sbcflow.experiment.refs import move_ref
 from sbcflow.experiment.states import State
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.tree import File, edit_tree
 
 PARAMS = "lr: 0.1  # learning rate\ndepth: 3\n"
 DVC_YAML = """\

@@ -14,13 +14,13 @@ import pytest
 from exp_project import clone, commit_experiment, dvc_each, environment, git, make_project
 
 from sbcflow.errors import ArtifactError
-from sbcflow.experiment import cache
-from sbcflow.experiment.artifacts import Artifact, cache_artifact, ignore, pointer
+from sbcflow.experiment.dvc import cache
+from sbcflow.experiment.dvc.artifacts import Artifact, cache_artifact, ignore, pointer
 
 ADD = """\
 import sys
 from pathlib import Path
-from sbcflow.experiment.artifacts import cache_artifact
+from sbcflow.experiment.dvc.artifacts import cache_artifact
 print(cache_artifact(Path.cwd(), Path(sys.argv[1])).md5)
 """
 DIE_BEFORE_IT_IS_DURABLE = """\

@@ -17,8 +17,8 @@ import pygit2
 import yaml
 from exp_project import DVC_YAML, PARAMS, commit_all, git
 
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.table import read_rows
+from sbcflow.experiment.frames.table import read_rows
+from sbcflow.experiment.git.store import Store
 
 N_WORKERS, N_SAVES = 8, 200
 N_CHAINS, N_CHECKPOINTS = 25, 4

@@ -26,8 +26,8 @@ from exp_victim import DEPTH, LR, Row, life, rows
 
 from sbcflow.errors import ExperimentNameError
 from sbcflow.experiment import Experiment, State
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.table import read_rows
+from sbcflow.experiment.frames.table import read_rows
+from sbcflow.experiment.git.store import Store
 
 PHASES = {
     "init": "init",

@@ -26,9 +26,9 @@ from sbcflow.errors import (
     RepositoryError,
 )
 from sbcflow.experiment import Experiment, State
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import journal_path
-from sbcflow.experiment.names import ExperimentRef
-from sbcflow.experiment.store import Store
 
 NOBODY = 65534
 

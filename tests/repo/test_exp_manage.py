@@ -16,20 +16,22 @@ import pytest
 from exp_project import PARAMS, commit_all, dvc_each, environment, git, make_project
 
 from sbcflow.errors import ConflictError, ExperimentNameError, RepositoryError
+from sbcflow.experiment.frames.table import best, compare, experiments
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.store import Store
+from sbcflow.experiment.git.tree import File, edit_tree
 from sbcflow.experiment.journal import Journal, journal_path
 from sbcflow.experiment.manage import remove, rename
-from sbcflow.experiment.names import ExperimentRef
 from sbcflow.experiment.record import Record, write_record
 from sbcflow.experiment.states import State
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.table import best, compare, experiments
-from sbcflow.experiment.tree import File, edit_tree
 
 HOLD = """\
 import sys
 from sbcflow.experiment.journal import Journal
-from sbcflow.experiment.store import Store
-journal = Journal.create(Store(sys.argv[1]), {"baseline": sys.argv[2], "name": sys.argv[3]})
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.store import Store
+journal = Journal.claim(Store(sys.argv[1]), ExperimentRef(sys.argv[2], sys.argv[3]))
+journal.append("init", pid=1, host="here")
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -217,7 +219,8 @@ def test_one_that_git_has_locked_is_left_alone(repo: Path) -> None:
 def test_a_removal_that_is_refused_leaves_the_journal_as_it_was(repo: Path) -> None:
     ref = add(repo, "one")
     store = Store(repo)
-    with closing(Journal.create(store, {"baseline": ref.baseline, "name": ref.name})) as journal:
+    with closing(Journal.claim(store, ref)) as journal:
+        journal.append("init", baseline=ref.baseline, name=ref.name)
         journal.append("failed", reason="by hand")
     journal.path.write_bytes(journal.path.read_bytes() + b"m\thalf a li")
     before = journal.path.read_bytes()

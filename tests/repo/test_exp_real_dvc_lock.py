@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sbcflow.experiment.dvc_lock import Produced, truthful_lock
-from sbcflow.experiment.dvc_yaml import read_project
-from sbcflow.experiment.params import apply_overrides
+from sbcflow.experiment.dvc.lock import Produced, truthful_lock
+from sbcflow.experiment.dvc.project import read_project
+from sbcflow.experiment.params.overrides import apply_overrides
 
 TRAIN = r"""import json, pathlib, re
 lr = float(re.search("lr: ([^ \n]+)", pathlib.Path("params.yaml").read_text())[1])

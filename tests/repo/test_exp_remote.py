@@ -9,10 +9,10 @@ import pytest
 from exp_project import clone, commit_all, commit_experiment, dvc_each, environment, git, make_project
 
 from sbcflow.errors import ConflictError, ExperimentNameError, RemoteError
-from sbcflow.experiment.artifacts import cache_artifact, ignore, pointer
+from sbcflow.experiment.dvc.artifacts import cache_artifact, ignore, pointer
+from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import Journal
 from sbcflow.experiment.remote import Transferred, known_remotes, pull, push
-from sbcflow.experiment.store import Store
 
 LR = {"params.yaml": b"lr: 0.2\ndepth: 3\n"}
 REJECTING_HOOK = "#!/bin/sh\necho no experiments on Fridays >&2\nexit 1\n"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from sbcflow.errors import ArtifactError
-from sbcflow.experiment.dvc_lock import Produced, truthful_lock
-from sbcflow.experiment.dvc_yaml import read_project
-from sbcflow.experiment.yaml_values import dump_yaml, load_yaml, same
+from sbcflow.experiment.dvc.lock import Produced, truthful_lock
+from sbcflow.experiment.dvc.project import read_project
+from sbcflow.experiment.params.yaml_values import dump_yaml, load_yaml, same
 
 PROJECT = b"""\
 stages:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sbcflow.errors import ArtifactError
-from sbcflow.experiment.dvc_yaml import Out, Project, join, metrics_files, params_files, read_project
+from sbcflow.experiment.dvc.project import Out, Project, join, metrics_files, params_files, read_project
 
 ROOT = Path(__file__).parents[2]
 TEXT = b"""\

@@ -12,9 +12,9 @@ import pygit2
 import pytest
 
 from sbcflow.errors import ConflictError, ExperimentNameError
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import Journal, MetricRow, is_in_use, journal_path, journaled, metric_line
-from sbcflow.experiment.names import ExperimentRef
-from sbcflow.experiment.store import Store
 
 REF = ExperimentRef("0" * 40, "one")
 FACTS = {"baseline": REF.baseline, "name": REF.name}

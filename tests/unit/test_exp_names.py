@@ -5,7 +5,7 @@ from __future__ import annotations
 import pygit2
 import pytest
 
-from sbcflow.experiment.names import (
+from sbcflow.experiment.git.names import (
     ADJECTIVES,
     NOUNS,
     ExperimentRef,

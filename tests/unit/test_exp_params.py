@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from sbcflow.errors import ParamsError
-from sbcflow.experiment.params import (
+from sbcflow.experiment.params.overrides import (
     apply_overrides,
     changes,
     flatten,
@@ -24,7 +24,7 @@ from sbcflow.experiment.params import (
     parse_assignments,
     read_values,
 )
-from sbcflow.experiment.yaml_values import dump_yaml, load_yaml, same
+from sbcflow.experiment.params.yaml_values import dump_yaml, load_yaml, same
 
 ROOT = Path(__file__).parents[2]
 TEXT = b"""\

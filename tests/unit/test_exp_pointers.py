@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sbcflow.errors import ArtifactError
-from sbcflow.experiment.artifacts import Artifact, cache_artifact, check_overlap, ignore, pointer
+from sbcflow.experiment.dvc.artifacts import Artifact, cache_artifact, check_overlap, ignore, pointer
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 FILE = Artifact("models/a.bin", MD5, 3)

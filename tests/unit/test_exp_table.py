@@ -16,15 +16,15 @@ import pytest
 from pygit2.enums import ObjectType
 
 from sbcflow.errors import ExperimentError, ExperimentNameError, RepositoryError
-from sbcflow.experiment.across import Experiments
-from sbcflow.experiment.find import find
+from sbcflow.experiment.frames.across import Experiments
+from sbcflow.experiment.frames.find import find
+from sbcflow.experiment.frames.table import best, compare, experiments
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.store import Store
+from sbcflow.experiment.git.tree import File, edit_tree
 from sbcflow.experiment.journal import Journal
-from sbcflow.experiment.names import ExperimentRef
 from sbcflow.experiment.record import Record, write_record
 from sbcflow.experiment.states import State
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.table import best, compare, experiments
-from sbcflow.experiment.tree import File, edit_tree
 
 PARAMS = "lr: 0.1\nmodel:\n  depth: 3\n  name: resnet\nlayers: [8, 8]\nday: 2026-05-27\n"
 FACTS = ["baseline", "sha", "parent", "state", "failed", "time", "author"]
@@ -482,7 +482,8 @@ def test_modules_import_without_pandas() -> None:
     import subprocess
 
     code = (
-        "import sys, sbcflow.experiment.table, sbcflow.experiment.across, sbcflow.experiment.manage; "
+        "import sys, sbcflow.experiment.manage;"
+        "from sbcflow.experiment.frames import across, table;"
         "assert not {'pandas', 'numpy', 'jax', 'dvc'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pygit2.enums import FileMode
 
-from sbcflow.experiment.tree import File, edit_tree
+from sbcflow.experiment.git.tree import File, edit_tree
 
 Files = dict[str, bytes]
 NAMES = st.sampled_from(["a", "b", "c.txt"])

@@ -11,7 +11,7 @@ import yaml
 from analysis_examples import write_params
 
 from sbcflow.errors import ParamsError
-from sbcflow.experiment.names import check_name
+from sbcflow.experiment.git.names import check_name
 from sbcflow.explore import names
 from sbcflow.explore.plan import PlannedExperiment, plan_experiments
 from sbcflow.params import parse

@@ -11,8 +11,8 @@ from analysis_examples import write_params
 
 from sbcflow.errors import ArtifactError, ConflictError, ParamsError, RepositoryError
 from sbcflow.experiment import Experiment
+from sbcflow.experiment.git.names import ExperimentRef
 from sbcflow.experiment.journal import journal_path
-from sbcflow.experiment.names import ExperimentRef
 from sbcflow.explore import explore
 from sbcflow.explore.names import log_path
 from sbcflow.explore.plan import PlannedExperiment, plan_experiments

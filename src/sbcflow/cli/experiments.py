@@ -54,7 +54,7 @@ def init_experiment(
 ) -> None:
     """Begin an experiment; prints its name."""
     from sbcflow.experiment import Experiment
-    from sbcflow.experiment.params import parse_assignments
+    from sbcflow.experiment.params.overrides import parse_assignments
 
     experiment = Experiment.init(repo, name, baseline, parse_assignments(params or ()))
     experiment.close()
@@ -191,8 +191,8 @@ def list_experiments(
 def show(name: Name, repo: Repo = HERE, baseline: Baseline = None, as_json: Json = False) -> None:
     """Show one experiment."""
     from sbcflow.experiment import experiments
+    from sbcflow.experiment.git.store import Store
     from sbcflow.experiment.restore import locate
-    from sbcflow.experiment.store import Store
 
     ref = locate(Store(repo), name, baseline)
     frame = experiments(repo, ref.baseline, unsaved=True).loc[[ref.name]].dropna(axis="columns")
@@ -266,8 +266,8 @@ def remove(
 ) -> None:
     """Remove experiments; their commits stay in Git until it collects garbage."""
     from sbcflow.experiment import remove as remove_experiment
-    from sbcflow.experiment.find import find
-    from sbcflow.experiment.store import Store
+    from sbcflow.experiment.frames.find import find
+    from sbcflow.experiment.git.store import Store
 
     store = Store(repo)
     for name in names:
@@ -361,7 +361,7 @@ def _show_frame(frame: pd.DataFrame, as_json: bool) -> None:
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a row as JSON has it: null for what is missing, times in ISO 8601."""
-    from sbcflow.experiment.where import is_missing
+    from sbcflow.experiment.frames.where import is_missing
 
     present = {str(name): value for name, value in row.items() if not is_missing(value)}
     dates = {name: value.isoformat() for name, value in present.items() if isinstance(value, date)}

@@ -12,22 +12,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sbcflow.experiment.across import Experiments
+    from sbcflow.experiment.frames.across import Experiments
+    from sbcflow.experiment.frames.table import best, compare, experiments
     from sbcflow.experiment.lifecycle import Experiment
     from sbcflow.experiment.manage import remove, rename
     from sbcflow.experiment.persist import Saved
     from sbcflow.experiment.remote import pull, push
     from sbcflow.experiment.states import State
-    from sbcflow.experiment.table import best, compare, experiments
 
 HOMES = {
     "Experiment": "lifecycle",
-    "Experiments": "across",
+    "Experiments": "frames.across",
     "Saved": "persist",
     "State": "states",
-    "best": "table",
-    "compare": "table",
-    "experiments": "table",
+    "best": "frames.table",
+    "compare": "frames.table",
+    "experiments": "frames.table",
     "pull": "remote",
     "push": "remote",
     "remove": "manage",

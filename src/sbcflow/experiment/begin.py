@@ -7,11 +7,11 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from sbcflow.errors import ExperimentNameError, RepositoryError
-from sbcflow.experiment.dvc_yaml import DVC_YAML, git_metrics_file, read_project
+from sbcflow.experiment.dvc.project import DVC_YAML, git_metrics_file, read_project
+from sbcflow.experiment.git.names import ExperimentRef, check_name, generate_name
+from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import journal_path
 from sbcflow.experiment.metrics import METRICS_FILE
-from sbcflow.experiment.names import ExperimentRef, check_name, generate_name
-from sbcflow.experiment.store import Store
 
 FOLDER = "experiment"
 

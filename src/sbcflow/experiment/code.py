@@ -12,8 +12,8 @@ import pygit2
 from pygit2.enums import FileMode
 
 from sbcflow.errors import RepositoryError
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.tree import File
+from sbcflow.experiment.git.store import Store
+from sbcflow.experiment.git.tree import File
 
 GIT_FOLDER = ".git"
 

@@ -17,17 +17,18 @@ from typing import Any
 import pygit2
 
 from sbcflow.errors import ParamsError
-from sbcflow.experiment import metrics, params
-from sbcflow.experiment.artifacts import ignore, pointer
+from sbcflow.experiment import metrics
 from sbcflow.experiment.code import tracked_changes, untracked_files
 from sbcflow.experiment.draft import Draft
-from sbcflow.experiment.dvc_lock import Produced, is_sound, truthful_lock
-from sbcflow.experiment.dvc_yaml import DVC_YAML, Project, params_files, read_project
+from sbcflow.experiment.dvc.artifacts import ignore, pointer
+from sbcflow.experiment.dvc.lock import Produced, is_sound, truthful_lock
+from sbcflow.experiment.dvc.project import DVC_YAML, Project, params_files, read_project
+from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import Journal
+from sbcflow.experiment.params.overrides import apply_overrides, changes, flatten, read_values
 from sbcflow.experiment.record import Record, write_record
 from sbcflow.experiment.staging import Staging
 from sbcflow.experiment.states import State
-from sbcflow.experiment.store import Store
 
 DVC_LOCK = "dvc.lock"
 # Plots up to this size are kept in memory until they are written.
@@ -88,7 +89,7 @@ def stage_params(staging: Staging, draft: Draft) -> None:
         text = staging.read(override.file)
         if text is None and not override.new:
             raise ParamsError(f"{override.file}: no such file in the commit; new=True starts one")
-        changed = params.apply_overrides(
+        changed = apply_overrides(
             text or b"",
             override.values,
             source=override.file,
@@ -215,9 +216,9 @@ def _param_changes(
         former, text = staging.store.read(baseline, staging.full(path)), staging.read(path)
         if former == text:
             continue
-        before = params.flatten(params.read_values(former or b"{}", source=path))
-        after = params.flatten(params.read_values(text or b"{}", source=path))
+        before = flatten(read_values(former or b"{}", source=path))
+        after = flatten(read_values(text or b"{}", source=path))
         if not before.keys() <= after.keys():
             return None
-        found[staging.full(path)] = params.changes(before, after)
+        found[staging.full(path)] = changes(before, after)
     return found

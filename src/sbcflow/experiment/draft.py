@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sbcflow.experiment.artifacts import Artifact
+from sbcflow.experiment.dvc.artifacts import Artifact
+from sbcflow.experiment.git.names import ExperimentRef
 from sbcflow.experiment.journal import Journal, MetricRow
 from sbcflow.experiment.metrics import Series
-from sbcflow.experiment.names import ExperimentRef
 
 
 @dataclass(frozen=True)

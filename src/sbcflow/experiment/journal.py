@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sbcflow.errors import ConflictError, ExperimentNameError
-from sbcflow.experiment.names import ExperimentRef
-from sbcflow.experiment.store import STATE_FOLDER, Store
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.store import STATE_FOLDER, Store
 
 SUFFIX = ".journal"
 METRIC = b"m\t"

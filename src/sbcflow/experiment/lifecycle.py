@@ -14,21 +14,21 @@ from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from sbcflow.errors import ConflictError, ParamsError, RepositoryError
-from sbcflow.experiment.artifacts import Artifact, cache_artifact, check_overlap
 from sbcflow.experiment.begin import FOLDER, OnError, check_on_error, first_facts, inside
 from sbcflow.experiment.code import check_untracked
 from sbcflow.experiment.draft import Draft, Override, begin, replay
-from sbcflow.experiment.dvc_yaml import DVC_YAML, read_project
+from sbcflow.experiment.dvc.artifacts import Artifact, cache_artifact, check_overlap
+from sbcflow.experiment.dvc.project import DVC_YAML, read_project
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.refs import delete_ref
+from sbcflow.experiment.git.store import Store, storing, unwritten
 from sbcflow.experiment.journal import Journal, metric_line
 from sbcflow.experiment.metrics import Series, check_step, check_timestamp, check_value
 from sbcflow.experiment.metrics import check_name as check_metric
-from sbcflow.experiment.names import ExperimentRef
-from sbcflow.experiment.params import apply_overrides, flatten_overrides, parse_assignments
+from sbcflow.experiment.params.overrides import apply_overrides, flatten_overrides, parse_assignments
 from sbcflow.experiment.persist import Saved, persist
-from sbcflow.experiment.refs import delete_ref
 from sbcflow.experiment.restore import finish, locate, restore, saved_draft, tip_record
 from sbcflow.experiment.states import Call, State, advance
-from sbcflow.experiment.store import Store, storing, unwritten
 
 PARAMS_FILE = "params.yaml"
 

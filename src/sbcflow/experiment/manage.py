@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from sbcflow.errors import ConflictError, ExperimentNameError
-from sbcflow.experiment.find import find
+from sbcflow.experiment.frames.find import find
+from sbcflow.experiment.git.names import ExperimentRef, check_name
+from sbcflow.experiment.git.refs import delete_ref, move_ref
+from sbcflow.experiment.git.store import Store, storing
 from sbcflow.experiment.journal import Journal, is_in_use, journal_path
-from sbcflow.experiment.names import ExperimentRef, check_name
-from sbcflow.experiment.refs import delete_ref, move_ref
-from sbcflow.experiment.store import Store, storing
 
 
 def remove(name: str, repo: Path | str = ".", baseline: str | None = None) -> None:
     """Remove an experiment, and the journal that a dead process left of it.
 
     Args:
-        name: as ``sbcflow.experiment.find.find`` takes it.
+        name: as ``sbcflow.experiment.frames.find.find`` takes it.
         repo: a folder in the repository.
         baseline: a revision that it starts from, where several experiments have the name.
 
@@ -41,7 +41,7 @@ def rename(name: str, new: str, repo: Path | str = ".", baseline: str | None = N
     """Give an experiment another name; its commits stay as they are.
 
     Args:
-        name: as ``sbcflow.experiment.find.find`` takes it.
+        name: as ``sbcflow.experiment.frames.find.find`` takes it.
         new: a name that no experiment on its baseline has.
         repo: a folder in the repository.
         baseline: a revision that it starts from, where several experiments have the name.

@@ -13,10 +13,10 @@ import pygit2
 
 from sbcflow.experiment.commit import Commit, write_commit
 from sbcflow.experiment.draft import Draft
+from sbcflow.experiment.git.refs import check_tip, move_ref, stage_ref
+from sbcflow.experiment.git.store import Store, storing, sync_files
 from sbcflow.experiment.journal import Journal
-from sbcflow.experiment.refs import check_tip, move_ref, stage_ref
 from sbcflow.experiment.states import State
-from sbcflow.experiment.store import Store, storing, sync_files
 
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.01

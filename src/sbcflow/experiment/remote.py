@@ -17,11 +17,11 @@ from pathlib import Path
 import pygit2
 
 from sbcflow.errors import ConflictError, ExperimentNameError, RemoteError
-from sbcflow.experiment.find import SHORT, Found, find, named, nearest
+from sbcflow.experiment.dvc.remote_data import Moved, move_data
+from sbcflow.experiment.frames.find import SHORT, Found, find, named, nearest
+from sbcflow.experiment.git.names import NAMESPACE, ExperimentRef, parse_ref
+from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import is_in_use, journal_path
-from sbcflow.experiment.names import NAMESPACE, ExperimentRef, parse_ref
-from sbcflow.experiment.remote_data import Moved, move_data
-from sbcflow.experiment.store import Store
 from sbcflow.provenance import REPOSITORY_VARIABLES
 
 PUSHED = re.compile(r"(?P<flag>[ +*=!-])\t[^\t:]*:(?P<ref>[^\t]+)\t(?P<summary>.*)")

@@ -12,14 +12,14 @@ import pygit2
 from sbcflow.errors import ConflictError, ExperimentNameError, RepositoryError
 from sbcflow.experiment.begin import choose_metrics_file
 from sbcflow.experiment.draft import Draft, begin
-from sbcflow.experiment.dvc_yaml import DVC_YAML
-from sbcflow.experiment.find import find
+from sbcflow.experiment.dvc.project import DVC_YAML
+from sbcflow.experiment.frames.find import find
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.refs import move_ref
+from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import Journal, journaled, metric_line
 from sbcflow.experiment.metrics import flat, plot_path
-from sbcflow.experiment.names import ExperimentRef
 from sbcflow.experiment.record import Record, read_record
-from sbcflow.experiment.refs import move_ref
-from sbcflow.experiment.store import Store
 
 
 def locate(store: Store, name: str, baseline: str | None) -> ExperimentRef:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pygit2
 from pygit2.enums import FileMode
 
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.tree import File, edit_tree
+from sbcflow.experiment.git.store import Store
+from sbcflow.experiment.git.tree import File, edit_tree
 
 
 class Staging:

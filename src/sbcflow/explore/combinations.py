@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sbcflow.errors import ParamsError
-from sbcflow.experiment.params import load_yaml, same
+from sbcflow.experiment.params.overrides import load_yaml, same
 
 EXAMPLE = "model.severity.shift_sd=0.25,0.5"
 

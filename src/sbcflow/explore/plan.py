@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from sbcflow.errors import ParamsError
-from sbcflow.experiment.params import apply_overrides, flatten, lookup, read_values, same
+from sbcflow.experiment.params.overrides import apply_overrides, flatten, lookup, read_values, same
 from sbcflow.explore import names
 from sbcflow.explore.combinations import combinations
 from sbcflow.params import PARAMS_FILE, Params, SweepSettings, parse

@@ -12,13 +12,13 @@ import yaml
 
 from sbcflow.errors import ExperimentNameError, ParamsError, RepositoryError
 from sbcflow.experiment import Experiment, remove
-from sbcflow.experiment.artifacts import POINTER_SUFFIX
+from sbcflow.experiment.dvc.artifacts import POINTER_SUFFIX
+from sbcflow.experiment.frames.rows import METRICS_PREFIX, Reader, Row
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import journal_path
-from sbcflow.experiment.names import ExperimentRef
-from sbcflow.experiment.params import apply_overrides
-from sbcflow.experiment.rows import METRICS_PREFIX, Reader, Row
+from sbcflow.experiment.params.overrides import apply_overrides
 from sbcflow.experiment.states import State
-from sbcflow.experiment.store import Store
 from sbcflow.explore.plan import PlannedExperiment
 from sbcflow.params import PARAMS_FILE
 from sbcflow.sweep.layout import RUNS, run_dir

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sbcflow.errors import ParamsError
-from sbcflow.experiment.rows import Row
+from sbcflow.experiment.frames.rows import Row
+from sbcflow.experiment.git.store import storing
 from sbcflow.experiment.states import State
-from sbcflow.experiment.store import storing
 from sbcflow.explore.names import log_path
 from sbcflow.explore.plan import PlannedExperiment, plan_experiments
 from sbcflow.explore.record import (

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from sbcflow.experiment.yaml_values import Loader, float_token, load_yaml, same, token
+from sbcflow.experiment.params.yaml_values import Loader, float_token, load_yaml, same, token
 
 Path = tuple[Any, ...]
 Nodes = Mapping[tuple[str, ...], yaml.Node | None]

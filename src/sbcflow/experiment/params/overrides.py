@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 from sbcflow.errors import ParamsError
-from sbcflow.experiment.yaml_text import edit_yaml
-from sbcflow.experiment.yaml_values import load_yaml, same, unshared
+from sbcflow.experiment.params.yaml_text import edit_yaml
+from sbcflow.experiment.params.yaml_values import load_yaml, same, unshared
 
 # load_yaml and same: for sbcflow.explore, which imports them from here.
 __all__ = [

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import pygit2
 
 from sbcflow.errors import RepositoryError
-from sbcflow.experiment.names import ExperimentRef, parse_ref
+from sbcflow.experiment.git.names import ExperimentRef, parse_ref
 
 STATE_FOLDER = "sbcflow"
 DVC_FOLDER = ".dvc"

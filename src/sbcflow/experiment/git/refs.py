@@ -15,8 +15,8 @@ from pathlib import Path
 import pygit2
 
 from sbcflow.errors import ConflictError
-from sbcflow.experiment.names import NAMESPACE, ExperimentRef
-from sbcflow.experiment.store import Store, sync_files
+from sbcflow.experiment.git.names import NAMESPACE, ExperimentRef
+from sbcflow.experiment.git.store import Store, sync_files
 
 LOCK_PATIENCE_SECONDS = 10.0
 LOCK_POLL_SECONDS = 0.002

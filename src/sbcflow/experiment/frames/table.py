@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sbcflow.errors import ExperimentError, ExperimentNameError, RepositoryError
-from sbcflow.experiment.find import find
-from sbcflow.experiment.rows import METRICS_PREFIX, Cells, Reader, Row
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.where import Where, is_missing, select, shown
-from sbcflow.experiment.yaml_values import same
+from sbcflow.experiment.frames.find import find
+from sbcflow.experiment.frames.rows import METRICS_PREFIX, Cells, Reader, Row
+from sbcflow.experiment.frames.where import Where, is_missing, select, shown
+from sbcflow.experiment.git.store import Store
+from sbcflow.experiment.params.yaml_values import same
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,13 +26,13 @@ def experiments(
 
     Columns: ``baseline``, ``sha``, ``parent`` (the parent of the last commit), ``state`` (Active for a
     checkpoint), ``failed`` (None, or why), ``time`` (of the commit, UTC), ``author``, then each ``params.*``
-    and ``metrics.*`` as first seen (their names: ``sbcflow.experiment.rows``). A value that an experiment
-    does not have is missing (NaN).
+    and ``metrics.*`` as first seen (``sbcflow.experiment.frames.rows`` says how they are named). A value that
+    an experiment does not have is missing (NaN).
 
     Args:
         repo: a folder in the repository.
         baseline: a revision; only experiments that start from it.
-        where: which of them: see ``sbcflow.experiment.where.select``.
+        where: which of them: see ``sbcflow.experiment.frames.where.select``.
         unsaved: those without any commit yet, too; of them only name, baseline, state and failure are known.
 
     Raises:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from sbcflow.errors import ArtifactError
-from sbcflow.experiment.yaml_values import load_yaml
+from sbcflow.experiment.params.yaml_values import load_yaml
 
 DVC_YAML = "dvc.yaml"
 DEFAULT_PARAMS = "params.yaml"

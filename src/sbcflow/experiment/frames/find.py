@@ -8,10 +8,10 @@ import re
 import pygit2
 
 from sbcflow.errors import ExperimentNameError
+from sbcflow.experiment.frames.where import shown
+from sbcflow.experiment.git.names import ExperimentRef, parse_ref
+from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import journaled
-from sbcflow.experiment.names import ExperimentRef, parse_ref
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.where import shown
 
 SHA_PREFIX = re.compile(r"[0-9a-f]{4,40}")
 SHORT = 7

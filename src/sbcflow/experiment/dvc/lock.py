@@ -18,9 +18,9 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from sbcflow.errors import ArtifactError, ParamsError
-from sbcflow.experiment.dvc_yaml import DEFAULT_PARAMS, TEMPLATE, Project, Stage, join
-from sbcflow.experiment.params import lookup, read_values
-from sbcflow.experiment.yaml_values import dump_yaml, load_yaml, same
+from sbcflow.experiment.dvc.project import DEFAULT_PARAMS, TEMPLATE, Project, Stage, join
+from sbcflow.experiment.params.overrides import lookup, read_values
+from sbcflow.experiment.params.yaml_values import dump_yaml, load_yaml, same
 
 Item = dict[str, Any]
 Entry = dict[str, Any]

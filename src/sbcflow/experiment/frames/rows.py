@@ -24,20 +24,20 @@ import pygit2
 from sbcflow.errors import ArtifactError, ParamsError, RepositoryError
 from sbcflow.experiment import metrics as metric_files
 from sbcflow.experiment.draft import begin
-from sbcflow.experiment.dvc_yaml import (
+from sbcflow.experiment.dvc.project import (
     DEFAULT_PARAMS,
     DVC_YAML,
     metrics_files,
     params_files,
     read_project,
 )
+from sbcflow.experiment.git.names import ExperimentRef
+from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import journaled, read_events
-from sbcflow.experiment.names import ExperimentRef
-from sbcflow.experiment.params import flatten, read_values
+from sbcflow.experiment.params.overrides import flatten, read_values
+from sbcflow.experiment.params.yaml_values import load_yaml
 from sbcflow.experiment.record import Record, read_record
 from sbcflow.experiment.states import State
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.yaml_values import load_yaml
 
 PARAMS_PREFIX = "params."
 METRICS_PREFIX = "metrics."

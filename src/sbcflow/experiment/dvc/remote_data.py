@@ -14,10 +14,10 @@ from typing import Any
 import pygit2
 
 from sbcflow.errors import RemoteError, RepositoryError
-from sbcflow.experiment.artifacts import POINTER_SUFFIX
-from sbcflow.experiment.cache import Cache, open_cache
-from sbcflow.experiment.find import SHORT, Found
-from sbcflow.experiment.store import DVC_FOLDER, Store
+from sbcflow.experiment.dvc.artifacts import POINTER_SUFFIX
+from sbcflow.experiment.dvc.cache import Cache, open_cache
+from sbcflow.experiment.frames.find import SHORT, Found
+from sbcflow.experiment.git.store import DVC_FOLDER, Store
 
 DVC_LOGGERS = ("dvc", "dvc_data", "dvc_objects")
 LEGACY = "md5-dos2unix"

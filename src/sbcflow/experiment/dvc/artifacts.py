@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sbcflow.errors import ArtifactError
-from sbcflow.experiment.cache import Cache, add_files, add_listing, open_cache
-from sbcflow.experiment.store import DVC_FOLDER, NO_SPACE
+from sbcflow.experiment.dvc.cache import Cache, add_files, add_listing, open_cache
+from sbcflow.experiment.git.store import DVC_FOLDER, NO_SPACE
 
 POINTER_SUFFIX = ".dvc"
 RESERVED_FOLDERS = frozenset({".git", DVC_FOLDER})

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any, BinaryIO, Protocol
 
 from sbcflow.errors import ArtifactError
-from sbcflow.experiment.store import DVC_FOLDER
+from sbcflow.experiment.git.store import DVC_FOLDER
 from sbcflow.files import sync_folder
 
 # So many files are open until all of them are durable: one pass of the disk serves them.

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sbcflow.errors import ExperimentError, ExperimentNameError
-from sbcflow.experiment.find import named, nearest
-from sbcflow.experiment.rows import Cells
-from sbcflow.experiment.store import Store
-from sbcflow.experiment.table import best_row, differences, read_cells, read_rows, to_frame
-from sbcflow.experiment.where import Where, select
+from sbcflow.experiment.frames.find import named, nearest
+from sbcflow.experiment.frames.rows import Cells
+from sbcflow.experiment.frames.table import best_row, differences, read_cells, read_rows, to_frame
+from sbcflow.experiment.frames.where import Where, select
+from sbcflow.experiment.git.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ class Experiments:
             raise ExperimentError("Experiments: needs at least one repository")
 
     def frame(self, baseline: str | None = None, where: Where = None) -> pd.DataFrame:
-        """Return what ``sbcflow.experiment.table.experiments`` does, with a column ``repo`` in front.
+        """Return what ``sbcflow.experiment.frames.table.experiments`` does, with a column ``repo`` in front.
 
         ``repo`` is the path as it was given; ``baseline`` is a revision in each repository; ``where``
         chooses among all.
@@ -61,7 +61,7 @@ class Experiments:
     def best(
         self, metric: str, mode: str = "max", baseline: str | None = None, where: Where = None
     ) -> pd.Series[Any]:
-        """Return the row with the best value of a metric, as ``sbcflow.experiment.table.best`` does.
+        """Return the row with the best value of a metric, as ``sbcflow.experiment.frames.table.best`` does.
 
         Raises:
             RepositoryError: a repository has no such baseline.

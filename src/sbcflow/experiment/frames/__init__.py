@@ -1,0 +1,1 @@
+"""Experiments read back from their references, as frames."""

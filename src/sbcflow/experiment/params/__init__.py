@@ -1,0 +1,1 @@
+"""Params files: values set in them, comments and order kept."""
