@@ -26,12 +26,12 @@ from sbcflow.experiment.record import Record, write_record
 from sbcflow.experiment.states import State
 
 HOLD = """\
-import sys
+import os, sys
 from sbcflow.experiment.journal import Journal
 from sbcflow.experiment.git.names import ExperimentRef
 from sbcflow.experiment.git.store import Store
 journal = Journal.claim(Store(sys.argv[1]), ExperimentRef(sys.argv[2], sys.argv[3]))
-journal.append("init", pid=1, host="here")
+journal.append("init", pid=os.getpid(), host="here")
 print("held", flush=True)
 sys.stdin.read()
 """
