@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -93,6 +94,31 @@ def test_saving_touches_nothing_but_objects_and_the_reference(repo: Path) -> Non
     assert surroundings(repo) == before
     added = {path for path, content in git_files(repo).items() if files.get(path, b"?") != content}
     assert {path.partition(".git/")[2].split("/")[0] for path in added} == {"refs", "sbcflow"}
+    assert not list((repo / ".git/sbcflow").iterdir())
+
+
+@pytest.mark.parametrize("n_checkpoints", [0, 1])
+def test_saving_that_fails_at_the_last_step_can_be_tried_again(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, n_checkpoints: int
+) -> None:
+    experiment = Experiment.init(repo, "late")
+    for step in range(3):
+        experiment.log_metric("loss", step / 10, step=step)
+    for _ in range(n_checkpoints):
+        experiment.make_checkpoint()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sbcflow.experiment.persist.move_ref", fail)
+        with pytest.raises(RepositoryError, match="the disk is full"):
+            experiment.save()
+    with pytest.raises(ConflictError, match="save again, or discard"):
+        experiment.log_metric("loss", 0.9)
+    experiment.save()
+    assert show(repo, experiment, "experiment/plots/loss.tsv").count("\n") == 4
+    assert experiment.metrics == {"loss": 0.2}
     assert not list((repo / ".git/sbcflow").iterdir())
 
 

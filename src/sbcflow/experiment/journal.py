@@ -54,6 +54,7 @@ class Journal:
         self._descriptor: int | None = descriptor
         self._end = os.fstat(descriptor).st_size
         self._made_folder = False
+        self._is_sealed = False
         self._pid = os.getpid()
 
     @classmethod
@@ -162,10 +163,13 @@ class Journal:
         """Append whole lines in one write, or nothing.
 
         Raises:
+            ConflictError: the journal is sealed.
             OSError: they cannot be written; the journal then is as it was before.
         """
         if self._descriptor is None:
             raise ValueError("the journal is closed")
+        if self._is_sealed:
+            raise ConflictError(f"{self.path.name}: saving has begun: save again, or discard")
         try:
             written = os.pwrite(self._descriptor, lines, self._end)
             while written < len(lines):
@@ -191,6 +195,7 @@ class Journal:
     def seal(self, sha: str) -> None:
         """Let the journal hold a sha and nothing else, durably; its first write decides."""
         assert self._descriptor is not None
+        self._is_sealed = True
         os.pwrite(self._descriptor, f"{sha}\n".encode(), 0)
         self._truncate(SHA_DIGITS + 1)
         os.fsync(self._descriptor)

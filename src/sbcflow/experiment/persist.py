@@ -42,11 +42,16 @@ class Saved:
 def persist(store: Store, draft: Draft, journal: Journal, state: State, message: str | None) -> Saved:
     """Commit an experiment as it stands: for good where ``state`` is Persisted, as a checkpoint otherwise.
 
+    Where a former try sealed the journal and got no further, that commit is put in place.
+
     Raises:
-        ConflictError: somebody else moved its reference. The journal is as it was.
-        RepositoryError: it cannot be written. The journal is as it was.
+        ConflictError: somebody else moved its reference.
+        RepositoryError: it cannot be written.
     """
     ref = draft.ref
+    if journal.sealed is not None:
+        with storing(f"experiment {ref.name}: saving"):
+            return _put_sealed(store, draft, journal)
     begun = time.perf_counter()
     with storing(f"experiment {ref.name}: saving"):
         commit = _write(store, draft, journal, state, message)
@@ -64,6 +69,13 @@ def persist(store: Store, draft: Draft, journal: Journal, state: State, message:
         "total": moved - begun,
     }
     return Saved(ref.name, str(ref), commit.sha, timings)
+
+
+def _put_sealed(store: Store, draft: Draft, journal: Journal) -> Saved:
+    sha = journal.sealed
+    assert sha is not None
+    move_ref(store, draft.ref, sha, draft.tip, journal.path)
+    return Saved(draft.ref.name, str(draft.ref), sha, {})
 
 
 def _write(store: Store, draft: Draft, journal: Journal, state: State, message: str | None) -> Commit:
