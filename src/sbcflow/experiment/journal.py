@@ -276,7 +276,9 @@ def _open_locked(path: Path, flags: int) -> int | None:
         except FileNotFoundError:
             if not flags:
                 raise
-            path.parent.mkdir(parents=True, exist_ok=True)
+            # Another, whose journal was the last, may remove the folder at any moment.
+            with contextlib.suppress(FileExistsError):
+                path.parent.mkdir(parents=True, exist_ok=True)
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
