@@ -277,7 +277,7 @@ def _open_locked(path: Path, flags: int) -> int | None:
             if not flags:
                 raise
             # Another, whose journal was the last, may remove the folder at any moment.
-            with contextlib.suppress(FileExistsError):
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
                 path.parent.mkdir(parents=True, exist_ok=True)
             continue
         try:

@@ -20,8 +20,8 @@ from sbcflow.experiment.states import State
 
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.01
-# A folder that is gone, and a file that was cut while it was read.
-PASSING = (os.strerror(errno.ENOENT), "failed to read file into stream")
+# A folder that is gone, a file that was cut while it was read, an object on its way into a pack.
+PASSING = (os.strerror(errno.ENOENT), "failed to read file into stream", "object not found")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ def _put_sealed(store: Store, draft: Draft, journal: Journal) -> Saved:
 def _write(store: Store, draft: Draft, journal: Journal, state: State, message: str | None) -> Commit:
     """Write the commit, again where another program was in the midst of something.
 
-    ``git gc`` removes folders of objects that it finds empty; DVC writes dvc.lock in place.
+    ``git gc`` removes folders of objects that it finds empty, and objects that it has packed; DVC writes
+    dvc.lock in place.
     """
     for _ in range(ATTEMPTS):
         try:

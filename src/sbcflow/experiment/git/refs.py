@@ -84,14 +84,13 @@ def check_tip(ref: ExperimentRef, current: str | None, expected: str | None) -> 
 
 def _put(staged: Path, path: Path, *, fresh: bool) -> None:
     """Put the staged file in its place; where somebody was faster, the caller's next look tells."""
-    with suppress(FileExistsError):
-        # Git removes folders of references that it finds empty.
+    # Git removes folders of references that it finds empty, at any moment.
+    with suppress(FileExistsError, FileNotFoundError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            if fresh:
-                path.hardlink_to(staged)
-            else:
-                staged.replace(path)
+        if fresh:
+            path.hardlink_to(staged)
+        else:
+            staged.replace(path)
 
 
 def _wait_for_git(path: Path) -> None:
