@@ -81,7 +81,12 @@ def test_reading(repo: Path) -> None:
         "metrics.score": 2.0,
     }
     table = run(repo, "list")
-    assert "high" in table and "params.lr" in table and git(repo, "rev-parse", "HEAD") not in table
+    assert (
+        "high" in table
+        and "params.lr" in table
+        and "params.depth" not in table
+        and git(repo, "rev-parse", "HEAD") not in table
+    )
 
 
 def test_ending_and_managing(repo: Path) -> None:

@@ -345,9 +345,11 @@ def _show_moved(moved: Transferred, as_json: bool) -> None:
 
 
 def _for_people(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return what fits a line: no authors, no full shas, no column that is empty throughout."""
+    """Return what fits a line: no authors or full shas, no empty column, no param that never differs."""
     short = frame.assign(baseline=frame["baseline"].str[:7], time=frame["time"].dt.strftime("%Y-%m-%d %H:%M"))
-    return short.drop(columns=["sha", "parent", "author"]).dropna(axis="columns", how="all")
+    params = [name for name in short if str(name).startswith("params.")]
+    same = [name for name in params if len(short) > 1 and short[name].map(str).nunique() == 1]
+    return short.drop(columns=["sha", "parent", "author", *same]).dropna(axis="columns", how="all")
 
 
 def _show_frame(frame: pd.DataFrame, as_json: bool) -> None:
