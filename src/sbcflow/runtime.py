@@ -1,4 +1,4 @@
-"""How JAX runs here: number formats, threads, and the persistent compilation cache.
+"""How JAX runs here: number formats, threads, and the cache of compiled programs.
 
 A fit's numbers depend on its config alone, so a fit uses one thread whatever the number of cores;
 several fits run side by side instead.
@@ -14,20 +14,32 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+from sbcflow.compilation import ProgramCache
+
 ONE_THREAD_FLAGS = ("--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1")
 ONE_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 CACHE_VARIABLE = "SBCFLOW_COMPILATION_CACHE"
+JAX_CACHE_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
 
-def configure() -> None:
-    """Set threads and the compilation cache; call before anything imports numpy or JAX."""
+def configure() -> ProgramCache | None:
+    """Set threads and the cache of compiled programs; call before anything imports numpy or JAX.
+
+    Returns the cache, or None where ``JAX_COMPILATION_CACHE_DIR`` names one of the user's.
+    """
     flags = os.environ.get("XLA_FLAGS", "").split()
     os.environ["XLA_FLAGS"] = " ".join([*flags, *(f for f in ONE_THREAD_FLAGS if f not in flags)])
     for variable in ONE_THREAD_VARIABLES:
         os.environ[variable] = "1"
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compilation_cache()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    # XLA's own caches put the folder's path into each program's key, so that another path finds nothing.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
+    if JAX_CACHE_VARIABLE in os.environ:
+        return None
+    programs = ProgramCache(compilation_cache())
+    os.environ[JAX_CACHE_VARIABLE] = str(programs.view)
+    return programs
 
 
 def compilation_cache() -> Path:

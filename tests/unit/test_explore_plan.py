@@ -16,6 +16,7 @@ from sbcflow.explore import names
 from sbcflow.explore.plan import PlannedExperiment, plan_experiments
 from sbcflow.params import parse
 from sbcflow.sweep import key
+from sbcflow.sweep.plan import plan_sweep
 
 N_CONFIGS = "exploratory_sweep.n_configs"
 SHIFT = "model.severity.shift_sd"
@@ -78,6 +79,12 @@ def test_names_are_references_of_git(values: dict[str, Any], slug: str) -> None:
     assert "/" not in name and len(name) <= 100
 
 
+def _forget() -> None:
+    """Forget keys and plans, which a process makes once: its source does not change."""
+    key.context_key.cache_clear()
+    plan_sweep.cache_clear()
+
+
 def test_the_digest_follows_settings_and_fits(params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = _one(params, exploratory_sweep__n_configs=2)
     others = [
@@ -87,10 +94,10 @@ def test_the_digest_follows_settings_and_fits(params: Path, monkeypatch: pytest.
         _one(params, exploratory_sweep__n_configs=2, exploratory_sweep__id="other"),
     ]
     assert _one(params, exploratory_sweep__n_configs=2, fit_corrections__seed=9).sweep.id == first.sweep.id
-    monkeypatch.setattr(key, "source_digest", lambda: "another source")
-    key._context.cache_clear()
+    monkeypatch.setattr(key, "source_digests", lambda: {"sbcflow.model": "another"})
+    _forget()
     others.append(_one(params, exploratory_sweep__n_configs=2))
-    key._context.cache_clear()
+    _forget()
     assert len({one.name[-8:] for one in [first, *others]}) == 1 + len(others)
     assert others[-1].name != first.name
 

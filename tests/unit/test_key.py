@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sbcflow.provenance import numeric_versions
 from sbcflow.sweep import key as key_module
 from sbcflow.sweep.key import canonical_json, fit_key
 from sbcflow.sweep.plan import plan_config
-from sbcflow.sweep.sources import ROOTS, normalised, numeric_modules, source_digest
+from sbcflow.sweep.sources import ROOTS, normalised, numeric_modules, source_digests
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(sbcflow.__path__[0])
@@ -98,11 +99,11 @@ def test_library_versions_count(monkeypatch: pytest.MonkeyPatch) -> None:
     before = _key(_values())
     changed = {**numeric_versions(), "jax": "99"}
     monkeypatch.setattr(key_module, "numeric_versions", lambda: changed)
-    key_module._context.cache_clear()
+    key_module.context_key.cache_clear()
     try:
         assert _key(_values()) != before
     finally:
-        key_module._context.cache_clear()
+        key_module.context_key.cache_clear()
 
 
 def test_canonical_json_refuses_what_has_no_one_text() -> None:
@@ -180,11 +181,11 @@ def package(tmp_path: Path) -> Path:
     return folder
 
 
-def _digest_of(package: Path, tmp_path: Path, name: str, text: str) -> str:
+def _digests_of(package: Path, tmp_path: Path, name: str, text: str) -> Mapping[str, str]:
     copy = Path(shutil.copytree(package, tmp_path / "copies" / str(time.perf_counter_ns()) / "sbcflow"))
     with (copy / name).open("a") as file:
         file.write(text)
-    return source_digest(copy)
+    return source_digests(copy)
 
 
 @pytest.mark.parametrize(
@@ -200,15 +201,15 @@ def _digest_of(package: Path, tmp_path: Path, name: str, text: str) -> str:
     ],
 )
 def test_the_digest_covers_the_closure(package: Path, tmp_path: Path, name: str, counts: bool) -> None:
-    before = source_digest(package)
-    assert (_digest_of(package, tmp_path, name, "\nZ = 1\n") != before) is counts
-    assert _digest_of(package, tmp_path, name, "\n# words\n") == before
+    before = source_digests(package)
+    assert (_digests_of(package, tmp_path, name, "\nZ = 1\n") != before) is counts
+    assert _digests_of(package, tmp_path, name, "\n# words\n") == before
 
 
 def test_a_missing_root_is_an_error(package: Path) -> None:
     (package / "scoring.py").unlink()
     with pytest.raises(FileNotFoundError, match=r"sbcflow\.scoring"):
-        source_digest(package)
+        source_digests(package)
 
 
 def test_the_real_closure_reaches_the_model_and_not_the_reports() -> None:
@@ -228,6 +229,6 @@ def test_dvc_watches_every_numeric_module() -> None:
 
 def test_the_digest_is_quick() -> None:
     start = time.perf_counter()
-    for path in numeric_modules().values():  # what source_digest does, past its cache
+    for path in numeric_modules().values():  # what source_digests does, past its cache
         normalised(path.read_text())
     assert time.perf_counter() - start < 1.0

@@ -39,4 +39,6 @@ def test_a_runs_files_lie_in_its_folder_and_git_files_do_not() -> None:
     assert str(layout.aggregate_path("pilot")) == "runs/pilot/aggregate.csv"
     assert str(layout.manifest_path("pilot")) == "runs/pilot/manifest.json"
     assert str(layout.metrics_path("train_sweep")) == "metrics/train_sweep.json"
-    assert str(layout.fit_log_path("pilot", config_id)) == "logs/pilot/0007-1a2b3c4d.log"
+    batch_id = layout.make_batch_id(4, 7, KEY)
+    assert str(layout.fit_log_path("pilot", batch_id)) == "logs/pilot/0004-0007-1a2b3c4d.log"
+    assert str(layout.job_record_path("pilot", batch_id)) == "logs/pilot/0004-0007-1a2b3c4d.json"

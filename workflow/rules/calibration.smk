@@ -8,7 +8,6 @@ rule correct:
         layout.coverage_correction_path("{run}"),
     log:
         layout.log_path("{run}", "correct"),
-    localrule: True
     conda:
         "../envs/sbcflow.yaml"
     script:
@@ -23,7 +22,6 @@ rule evaluate:
         layout.scorecard_json_path("{run}"),
     log:
         layout.log_path("{run}", "evaluate"),
-    localrule: True
     conda:
         "../envs/sbcflow.yaml"
     script:

@@ -1,22 +1,29 @@
 # Run values, checked as the workflow is parsed, and the plans made from them. Nothing here writes.
 from sbcflow import params as run_values
 from sbcflow.errors import SbcflowError
-from sbcflow.sweep import layout
-from sbcflow.sweep.plan import plan_sweep
+from sbcflow.sweep import layout, resources
+from sbcflow.sweep.batch import CONFIGS_PER_JOB, configs_per_job, plan_batches
 
 try:
+    BATCH_SIZE = configs_per_job(config)
+    config.pop(CONFIGS_PER_JOB, None)
     PARAMS = run_values.parse(config)
 except SbcflowError as error:
     # One line on the terminal, where a WorkflowError would add its stack.
     raise SystemExit(f"error: {error}") from None
 
 KINDS = {sweep.id: kind for kind, sweep in PARAMS.sweeps().items()}
+SWEEPS = {sweep.id: sweep for sweep in PARAMS.sweeps().values()}
 
 
-def planned_summaries(wildcards):
-    """Return the summaries of the planned configs of a sweep."""
-    plan = plan_sweep(PARAMS, KINDS[wildcards.run])
-    return [layout.summary_path(wildcards.run, planned.config_id) for planned in plan]
+def unfinished_batches(wildcards):
+    """Return the records of the jobs that have to run: of the batches that miss a summary."""
+    batches = plan_batches(PARAMS, KINDS[wildcards.run], BATCH_SIZE)
+    return [
+        layout.job_record_path(wildcards.run, batch.batch_id)
+        for batch in batches
+        if batch.missing()
+    ]
 
 
 def either(*sections):
@@ -26,4 +33,4 @@ def either(*sections):
 
 wildcard_constraints:
     run=either(*PARAMS.runs().values()),
-    config=layout.CONFIG_ID_PATTERN,
+    batch=layout.BATCH_ID_PATTERN,

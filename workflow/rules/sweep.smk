@@ -1,15 +1,23 @@
-# A sweep: one fit a config, then a gather. The name of a config's folder is the cache key of its fit, so
-# fits have no inputs, and one that exists is valid. Gathers are forced (see profiles/README.md).
+# A sweep: fit jobs, then a gather. The name of a config's folder is the cache key of its fit: what exists
+# is valid, and a job fits what is missing of its batch. So Snakemake is told of the jobs that have to run, by
+# the record each keeps of itself, and not of summaries, which it would delete before it tries a job again.
+# Gathers and fits are forced (see profiles/README.md).
 
 
 rule fit:
     output:
-        layout.summary_path("{run}", "{config}"),
+        layout.job_record_path("{run}", "{batch}"),
     log:
-        layout.fit_log_path("{run}", "{config}"),
+        layout.fit_log_path("{run}", "{batch}"),
     conda:
         "../envs/sbcflow.yaml"
     threads: 1
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: attempt
+        * resources.memory_mb(SWEEPS[wildcards.run]),
+        runtime=lambda wildcards, attempt: attempt
+        * resources.minutes(SWEEPS[wildcards.run], BATCH_SIZE),
     params:
         kind=lambda wildcards: KINDS[wildcards.run],
     script:
@@ -20,14 +28,13 @@ rule fit:
 # holds the experiment_id that survives a resume.
 rule gather:
     input:
-        summaries=planned_summaries,
+        jobs=unfinished_batches,
     output:
         layout.aggregate_path("{run}"),
     log:
         layout.log_path("{run}", "gather"),
     wildcard_constraints:
         run=either(PARAMS.train_sweep, PARAMS.exploratory_sweep),
-    localrule: True
     conda:
         "../envs/sbcflow.yaml"
     params:
@@ -39,7 +46,7 @@ rule gather:
 # A test sweep's manifest links to the train sweep whose correction it is to prove.
 use rule gather as gather_test with:
     input:
-        summaries=planned_summaries,
+        jobs=unfinished_batches,
         link=layout.aggregate_path(PARAMS.test_sweep.trained_correction_from),
     wildcard_constraints:
         run=either(PARAMS.test_sweep),

@@ -1,16 +1,16 @@
-"""Fit one config of a sweep, and say so in one line."""
+"""Fit what is missing of a batch of configs, and say so in a line a fit."""
 
+from pathlib import Path
+
+from sbcflow.devices import claim_gpu
 from sbcflow.params import parse
 from sbcflow.runtime import configure
-from sbcflow.sweep.job import logged_job, say
+from sbcflow.sweep.job import logged_job
 
 with logged_job(snakemake.log[0]):
-    configure()  # before numpy and jax, which these import: the numbers must not depend on the cores
-    from sbcflow.sweep.fit import fit_config
-    from sbcflow.sweep.plan import find_config
-    from sbcflow.sweep.progress import progress_line
+    claim_gpu()
+    programs = configure()  # before the next imports numpy and jax: the numbers must not depend on the cores
+    from sbcflow.sweep.fit_job import fit_batch
 
-    params, kind = parse(snakemake.config), snakemake.params.kind
-    planned = find_config(params, kind, snakemake.wildcards.config)
-    fit_config(params, kind, planned.index)
-    say(progress_line(params, kind, planned.config_id))
+    params, batch = parse(snakemake.config), snakemake.wildcards.batch
+    fit_batch(params, snakemake.params.kind, batch, Path(snakemake.output[0]), programs)

@@ -15,7 +15,7 @@ from sbcflow.errors import ArtifactError
 from sbcflow.explore.names import log_path, params_path
 from sbcflow.explore.plan import PlannedExperiment
 from sbcflow.files import write_bytes
-from sbcflow.sweep.layout import fit_log_path, summary_path
+from sbcflow.sweep.layout import fit_log_path, job_ids, parse_batch_id, summary_path
 
 SNAKEFILE = Path("workflow", "Snakefile")
 TARGET = "exploratory_sweep"
@@ -53,9 +53,11 @@ def logs(planned: PlannedExperiment) -> list[Path]:
 
     On a cluster, what a fit says is in its own log only.
     """
-    left = [one for one in planned.configs if not summary_path(planned.sweep.id, one.config_id).exists()]
-    begun = [path for one in left if (path := fit_log_path(planned.sweep.id, one.config_id)).is_file()]
-    return [log_path(planned.name), *[path for path in begun if path.stat().st_size][:MOST_FIT_LOGS]]
+    run_id = planned.sweep.id
+    left = {one.index for one in planned.configs if not summary_path(run_id, one.config_id).exists()}
+    begun = [fit_log_path(run_id, job) for job in job_ids(run_id) if left & set(parse_batch_id(job).indices)]
+    written = [path for path in begun if path.is_file() and path.stat().st_size]
+    return [log_path(planned.name), *written[:MOST_FIT_LOGS]]
 
 
 def last_error(logs: Sequence[str]) -> str | None:

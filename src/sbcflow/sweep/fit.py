@@ -17,6 +17,8 @@ from sbcflow.generators import make_family
 from sbcflow.params import Params, SweepKind
 from sbcflow.provenance import numeric_versions
 from sbcflow.scoring import Draws, rank_of, score_fit
+from sbcflow.sweep.execution import Execution
+from sbcflow.sweep.key import context_ingredients
 from sbcflow.sweep.layout import draws_path, summary_path
 from sbcflow.sweep.plan import PlannedConfig, plan_config
 from sbcflow.sweep.summary import write_summary
@@ -40,9 +42,9 @@ def fit_config(params: Params, kind: SweepKind, index: int) -> Path:
     """Fit the config at ``index`` of a sweep and write its files; the summary comes last.
 
     Returns the summary's path. What is in it (contract: DESIGN, Files of a sweep) depends on the
-    config alone, times and device aside.
+    config alone, but for ``timings``, ``device`` and ``execution``.
     """
-    sweep = params.sweeps()[kind]
+    sweep, execution = params.sweeps()[kind], Execution()
     planned = plan_config(params, kind, index)
     fitted = _fit(params, planned)
     draws = draws_path(sweep.id, planned.config_id)
@@ -57,7 +59,13 @@ def fit_config(params: Params, kind: SweepKind, index: int) -> Path:
         )
     path = summary_path(sweep.id, planned.config_id)
     checksum = sha256_of(draws) if sweep.save_samples else None
-    write_summary(path, {**summarise(params, planned, fitted), "draws_sha256": checksum})
+    summary = {
+        **summarise(params, planned, fitted),
+        "ingredients": context_ingredients(params, sweep),
+        "draws_sha256": checksum,
+        "execution": execution.record(),
+    }
+    write_summary(path, summary)
     return path
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sbcflow.params import GeneratorFamily, Params, SweepSettings
 from sbcflow.provenance import numeric_versions
-from sbcflow.sweep.sources import source_digest
+from sbcflow.sweep.sources import source_digests
 
 
 def fit_key(
@@ -30,13 +30,45 @@ def fit_key(
     ``knobs`` are the generator's drawn settings, plain JSON values. A fit's index, the number of its
     neighbours and the settings of other sweeps, of corrections and evaluations are in no key.
     """
-    config = {
+    config = config_ingredients(seed, n_visitors, sweep.generator_family, knobs)
+    return _sha256({"config": config, "context": context_key(params, sweep)})
+
+
+def key_of(config: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    """Return the key made of ``config_ingredients`` and ``context_ingredients``, as a summary holds both."""
+    return _sha256({"config": config, "context": _sha256(context)})
+
+
+def config_ingredients(
+    seed: int, n_visitors: int, generator_family: str, knobs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a key takes from one config."""
+    return {
         "seed": seed,
         "n_visitors": n_visitors,
-        "generator_family": sweep.generator_family,
+        "generator_family": generator_family,
         "knobs": dict(knobs),
     }
-    return _sha256({"config": config, "context": _context(params, sweep)})
+
+
+def context_ingredients(params: Params, sweep: SweepSettings) -> dict[str, Any]:
+    """Return what a key takes from everything that the configs of a sweep share."""
+    return {
+        "generator": generator_settings(params, sweep.generator_family),
+        "estimator": params.estimator,
+        "model": params.model.model_dump(mode="json"),
+        "inference": params.inference.model_dump(mode="json"),
+        "scoring": params.scoring.model_dump(mode="json"),
+        "save_samples": sweep.save_samples,
+        "source": dict(source_digests()),
+        "libraries": numeric_versions(),
+    }
+
+
+@cache
+def context_key(params: Params, sweep: SweepSettings) -> str:
+    """Return the sha256, in hex, of what the configs of a sweep share."""
+    return _sha256(context_ingredients(params, sweep))
 
 
 def canonical_json(value: object) -> str:
@@ -55,22 +87,6 @@ def generator_settings(params: Params, family: GeneratorFamily) -> dict[str, Any
         # Templates and ranges only decide what a config draws, and that is among its knobs.
         return params.generators.v2.model_dump(mode="json", include={"n_arms"})
     return params.generators.prior.model_dump(mode="json")
-
-
-@cache
-def _context(params: Params, sweep: SweepSettings) -> str:
-    return _sha256(
-        {
-            "generator": generator_settings(params, sweep.generator_family),
-            "estimator": params.estimator,
-            "model": params.model.model_dump(mode="json"),
-            "inference": params.inference.model_dump(mode="json"),
-            "scoring": params.scoring.model_dump(mode="json"),
-            "save_samples": sweep.save_samples,
-            "source": source_digest(),
-            "libraries": numeric_versions(),
-        }
-    )
 
 
 def _sha256(value: object) -> str:

@@ -26,6 +26,7 @@ COVERAGE_CORRECTION = "coverage_correction.json"
 SCALE_FAMILY_CORRECTION = "scale_family_correction.json"
 KEY_DIGITS = 8
 CONFIG_ID_PATTERN = rf"\d{{4,9}}-[0-9a-f]{{{KEY_DIGITS}}}"
+BATCH_ID_PATTERN = rf"\d{{4,9}}-\d{{4,9}}-[0-9a-f]{{{KEY_DIGITS}}}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,39 @@ def parse_config_id(config_id: str) -> ConfigId:
         raise ArtifactError(f"{config_id}: not a config's folder; expected <index>-<key8>, as 0007-1a2b3c4d")
     index, key8 = config_id.split("-")
     return ConfigId(int(index), key8)
+
+
+@dataclass(frozen=True)
+class BatchId:
+    """The facts in the name of a batch: its first and last index, and the head of its configs' digest."""
+
+    first: int
+    last: int
+    digest8: str
+
+    @property
+    def indices(self) -> range:
+        """The indices of its configs."""
+        return range(self.first, self.last + 1)
+
+
+def make_batch_id(first: int, last: int, digest: str) -> str:
+    """Return the name of the batch of the configs ``first`` to ``last``, ``<first>-<last>-<digest8>``."""
+    return f"{first:04d}-{last:04d}-{digest[:KEY_DIGITS]}"
+
+
+def parse_batch_id(batch_id: str) -> BatchId:
+    """Return the facts that ``batch_id`` was made from.
+
+    Raises:
+        ArtifactError: the name is none that ``make_batch_id`` makes.
+    """
+    if re.fullmatch(BATCH_ID_PATTERN, batch_id) is None:
+        raise ArtifactError(
+            f"{batch_id}: not a batch; expected <first>-<last>-<digest8>, as 0004-0007-1a2b3c4d"
+        )
+    first, last, digest8 = batch_id.split("-")
+    return BatchId(int(first), int(last), digest8)
 
 
 def run_dir(run_id: str) -> Path:
@@ -133,6 +167,17 @@ def log_path(run_id: str, job: str) -> Path:
     return Path(LOGS, run_id, f"{job}.log")
 
 
-def fit_log_path(run_id: str, config_id: str) -> Path:
-    """Return the log of one fit."""
-    return log_path(run_id, config_id)
+def fit_log_path(run_id: str, batch_id: str) -> Path:
+    """Return the log of one fit job."""
+    return log_path(run_id, batch_id)
+
+
+def job_record_path(run_id: str, batch_id: str) -> Path:
+    """Return what a fit job says of itself while it runs and when it ends; no result either."""
+    return Path(LOGS, run_id, f"{batch_id}.json")
+
+
+def job_ids(run_id: str) -> list[str]:
+    """Return the batches whose jobs have left a record, in index order."""
+    names = sorted(path.stem for path in Path(LOGS, run_id).glob("*.json"))
+    return [name for name in names if re.fullmatch(BATCH_ID_PATTERN, name)]

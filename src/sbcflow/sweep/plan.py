@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -49,6 +50,7 @@ def config_seeds(master_seed: int, kind: SweepKind, n_configs: int, scales: Sequ
     return tuple(_seed(master_seed, kind, replicate, scale) for replicate, scale in _order(n_configs, scales))
 
 
+@cache
 def plan_sweep(params: Params, kind: SweepKind) -> tuple[PlannedConfig, ...]:
     """Return the configs of a sweep, by index: every scale of replicate 0, then of replicate 1, ..."""
     sweep = params.sweeps()[kind]

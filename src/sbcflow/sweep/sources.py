@@ -1,4 +1,4 @@
-"""The digest of the source that determines a fit's numbers.
+"""The digests of the source that determines a fit's numbers.
 
 The import closure of the modules that simulate, fit and score is found from their syntax trees,
 never by importing; each module counts by what it does, so comments, docstrings and layout are left
@@ -14,9 +14,11 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import sbcflow
 
+DIGEST_DIGITS = 16
 ROOTS = (
     "sbcflow.runtime",
     "sbcflow.generators",
@@ -27,11 +29,13 @@ ROOTS = (
 
 NOT_NUMERIC: Mapping[str, str] = {
     "sbcflow": "its version would invalidate every fit at each release, and it imports nothing",
+    "sbcflow.compilation": "which compiled programs are loaded, not what they do",
     "sbcflow.errors": "messages only",
     "sbcflow.params": "checks the values; those that matter are in the key themselves",
     "sbcflow.files": "how files are written, not what is in them",
     "sbcflow.provenance": "records of where a fit ran",
     "sbcflow.sweep": "an empty package",
+    "sbcflow.sweep.execution": "records of how a fit ran",
     "sbcflow.sweep.key": "makes the key",
     "sbcflow.sweep.layout": "names of files",
     "sbcflow.sweep.plan": "makes the configs; each is in its key",
@@ -43,14 +47,16 @@ NOT_NUMERIC: Mapping[str, str] = {
 _Tree = str | list["_Tree"]
 
 
-def source_digest(package_dir: Path | None = None) -> str:
-    """Return the sha256, in hex, of the numeric source of the package in ``package_dir`` (default: this one).
+def source_digests(package_dir: Path | None = None) -> Mapping[str, str]:
+    """Return a digest of every numeric module of the package in ``package_dir`` (default: this one), by name.
+
+    Each is the head of a sha256, DIGEST_DIGITS hex digits.
 
     Python versions agree on it as far as their syntax trees do: fields that a version added (type
     parameters) and ways to write an equal constant are left out, so 3.11 to 3.13 differ only where
     an f-string nests quotes that 3.11 could not parse.
     """
-    return _digest(package_dir or _installed_package())
+    return _digests(package_dir or _installed_package())
 
 
 def numeric_modules(package_dir: Path | None = None) -> dict[str, Path]:
@@ -78,10 +84,14 @@ def normalised(source: str) -> str:
 
 
 @cache
-def _digest(package_dir: Path) -> str:
+def _digests(package_dir: Path) -> Mapping[str, str]:
     modules = numeric_modules(package_dir)
-    parts = {name: normalised(path.read_text(encoding="utf-8")) for name, path in modules.items()}
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return MappingProxyType({name: _digest(path) for name, path in modules.items()})
+
+
+def _digest(path: Path) -> str:
+    text = normalised(path.read_text(encoding="utf-8"))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
 
 
 def _installed_package() -> Path:

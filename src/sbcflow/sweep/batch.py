@@ -1,0 +1,73 @@
+"""Batches: the configs of a sweep in the groups that one job fits, one after the other.
+
+How many go together is a setting of the execution (a Snakemake profile's), so it is in no key. Batches
+are cut by index, whatever is fitted already, so that every process that makes them makes the same; a
+job fits those of its configs whose summaries are missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sbcflow.errors import ArtifactError, ParamsError
+from sbcflow.params import Params, SweepKind
+from sbcflow.sweep.layout import make_batch_id, parse_batch_id, summary_path
+from sbcflow.sweep.plan import PlannedConfig, plan_config, plan_sweep
+
+CONFIGS_PER_JOB = "configs_per_job"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The configs of one job, by index, under a name that holds a digest of them."""
+
+    run_id: str
+    batch_id: str
+    configs: tuple[PlannedConfig, ...]
+
+    def missing(self) -> list[PlannedConfig]:
+        """Return the configs that have no summary: those that are to be fitted."""
+        return [one for one in self.configs if not summary_path(self.run_id, one.config_id).exists()]
+
+
+def configs_per_job(settings: Mapping[str, object]) -> int:
+    """Return how many configs a job fits, by the settings that Snakemake was given (default: 1).
+
+    Raises:
+        ParamsError: it is no whole number above zero.
+    """
+    value = settings.get(CONFIGS_PER_JOB, 1)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ParamsError(f"{CONFIGS_PER_JOB}: must be an integer >= 1, got {value!r}")
+    return value
+
+
+def plan_batches(params: Params, kind: SweepKind, size: int) -> list[Batch]:
+    """Return the batches of a sweep, ``size`` configs each, the last one what is left."""
+    plan = plan_sweep(params, kind)
+    run_id = params.sweeps()[kind].id
+    return [_make_batch(run_id, plan[start : start + size]) for start in range(0, len(plan), size)]
+
+
+def find_batch(params: Params, kind: SweepKind, batch_id: str) -> Batch:
+    """Return the batch of a sweep that has the name ``batch_id``.
+
+    Raises:
+        ArtifactError: the plan has no such batch, as when a value or the source changed on the way.
+    """
+    named = parse_batch_id(batch_id)
+    configs = tuple(plan_config(params, kind, index) for index in named.indices)
+    batch = _make_batch(params.sweeps()[kind].id, configs)
+    if batch.batch_id != batch_id:
+        raise ArtifactError(
+            f"{batch_id}: the configs {named.first} to {named.last} of the {kind} sweep are now "
+            f"{batch.batch_id}: a value or the source changed while the sweep ran; start it again"
+        )
+    return batch
+
+
+def _make_batch(run_id: str, configs: Sequence[PlannedConfig]) -> Batch:
+    digest = hashlib.sha256(" ".join(one.config_id for one in configs).encode()).hexdigest()
+    return Batch(run_id, make_batch_id(configs[0].index, configs[-1].index, digest), tuple(configs))

@@ -1,0 +1,76 @@
+"""A fit job: the missing configs of one batch, one after the other, in one process."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from sbcflow.compilation import ProgramCache
+from sbcflow.errors import EstimationError, SbcflowError
+from sbcflow.params import Params, SweepKind
+from sbcflow.sweep.batch import find_batch
+from sbcflow.sweep.fit import fit_config
+from sbcflow.sweep.job import say
+from sbcflow.sweep.job_record import JobLog
+from sbcflow.sweep.key import context_key
+from sbcflow.sweep.plan import PlannedConfig
+from sbcflow.sweep.progress import progress_line
+
+_LOG = logging.getLogger("sbcflow")
+
+
+def fit_batch(
+    params: Params, kind: SweepKind, batch_id: str, record: Path, programs: ProgramCache | None
+) -> None:
+    """Fit the configs of a batch that have no summary; what is written stays, whatever comes after.
+
+    A fit that fails stops no other of the batch. ``record`` is where the job says how it goes;
+    ``programs`` the cache of compiled programs, if it is ours.
+
+    Raises:
+        ArtifactError: the plan has no such batch.
+        EstimationError: fits failed; the message names each.
+    """
+    batch = find_batch(params, kind, batch_id)
+    missing = batch.missing()
+    with JobLog(record, batch_id, [one.config_id for one in missing]).running() as log:
+        _LOG.info("%d of %d configs to fit, on %s", len(missing), len(batch.configs), _device())
+        for planned in missing:
+            log.begin(planned.config_id)
+            try:
+                with _first(programs, params, kind, planned):
+                    fit_config(params, kind, planned.index)
+            except Exception as error:
+                log.fail(planned.config_id, _explain(planned, error))
+            else:
+                log.finish(planned.config_id)
+                say(progress_line(params, kind, planned.config_id))
+        failed = log.record.failed
+    if failed:
+        raise EstimationError(f"{len(failed)} of {len(missing)} fits failed: {'; '.join(failed.values())}")
+
+
+def _first(
+    programs: ProgramCache | None, params: Params, kind: SweepKind, planned: PlannedConfig
+) -> AbstractContextManager[None]:
+    """Let one process compile what fits of this size need, while others on this kind of device wait."""
+    if programs is None:
+        return nullcontext()
+    context = context_key(params, params.sweeps()[kind])
+    return programs.first(f"{context[:16]}-{planned.n_visitors}-{_device().replace(' ', '_')}")
+
+
+def _device() -> str:
+    import jax
+
+    device = jax.devices()[0]
+    return f"{device.platform} {device.device_kind}"
+
+
+def _explain(planned: PlannedConfig, error: Exception) -> str:
+    message = " ".join(str(error).split())
+    if isinstance(error, SbcflowError):
+        return f"{planned.config_id}: {message}"
+    _LOG.error("the fit of %s failed", planned.config_id, exc_info=error)
+    return f"{planned.config_id}: {type(error).__name__}: {message}"
