@@ -1,13 +1,18 @@
-"""JAX as fits run it, set before any test imports it; subprocesses of tests get the plain environment."""
+"""JAX as fits run it, set before any test imports it; projects that tests run the workflow in.
+
+Subprocesses of tests get the plain environment.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from sbcflow.runtime import configure, numerics
+from workflow_project import Project, make_project
 
 
 def _start_numeric_libraries() -> None:
@@ -30,3 +35,24 @@ def fit_numerics() -> Iterator[None]:
     """The number formats in which fits run: float64 where asked for, full float32 products."""
     with numerics():
         yield
+
+
+@pytest.fixture(scope="session")
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache of compiled programs for all projects, so that only the first compiles."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def project(tmp_path: Path, compilation_cache: Path) -> Project:
+    """A project of a test's own, with nothing run in it."""
+    return make_project(tmp_path, compilation_cache)
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory, compilation_cache: Path) -> Project:
+    """A project after ``dvc repro`` and a commit; each test leaves it as it was."""
+    project = make_project(tmp_path_factory.mktemp("reproduced"), compilation_cache)
+    project.repro()
+    project.commit("reproduce")
+    return project

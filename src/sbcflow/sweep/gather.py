@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from sbcflow import manifest as manifests
-from sbcflow.files import replacing, write_json
+from sbcflow.files import locked, remove_leftovers, replacing, write_json
 from sbcflow.params import Params, SweepKind, SweepSettings, TestSweepSettings
 from sbcflow.scoring import METRICS
 from sbcflow.sweep.layout import (
     aggregate_path,
     configs_dir,
     dvclive_dir,
+    gather_lock_path,
     manifest_path,
+    run_dir,
     sweep_metrics_path,
 )
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
@@ -25,6 +28,7 @@ from sbcflow.sweep.summary import read_summary
 from sbcflow.tracking import TrackedFit, write_dvclive
 
 SECTIONS = ("effects", "ranks", "diagnostics")
+COMPILED = ("cache_hits", "cache_misses", "compile_seconds")
 SETTINGS = ("generators", "estimator", "model", "inference", "scoring")
 
 
@@ -35,16 +39,22 @@ def gather_sweep(params: Params, kind: SweepKind) -> None:
         ArtifactError: a summary is missing, truncated, edited, or of another config: each by name.
     """
     sweep = params.sweeps()[kind]
-    plan = plan_sweep(params, kind)
-    summaries = [read_summary(sweep, planned) for planned in plan]
-    link = _train_experiment(params) if isinstance(sweep, TestSweepSettings) else None
-    _prune(sweep, plan)
+    with locked(gather_lock_path(sweep.id)):
+        remove_leftovers(run_dir(sweep.id))
+        plan = plan_sweep(params, kind)
+        summaries = [read_summary(sweep, planned) for planned in plan]
+        link = _train_experiment(params) if isinstance(sweep, TestSweepSettings) else None
+        _prune(sweep, plan)
+        _write_tables(sweep, kind, summaries)
+        _write_manifest(params, kind, link, execution_of(summaries))
+
+
+def _write_tables(sweep: SweepSettings, kind: SweepKind, summaries: Sequence[Mapping[str, Any]]) -> None:
     table = aggregate(summaries)
     with replacing(aggregate_path(sweep.id)) as stream:
         table.to_csv(stream, index=False, lineterminator="\n")
     write_dvclive(dvclive_dir(sweep.id), [_tracked(summary) for summary in summaries])
     write_json(sweep_metrics_path(kind, sweep.id), _sweep_metrics(table))
-    _write_manifest(params, kind, link)
 
 
 def aggregate(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -69,7 +79,17 @@ def _row(summary: Mapping[str, Any]) -> dict[str, Any]:
     return row | {"wall_seconds": summary["timings"]["wall_seconds"]}
 
 
-def _write_manifest(params: Params, kind: SweepKind, link: str | None) -> None:
+def execution_of(summaries: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """Return where the fits of a sweep ran, by number of fits, and what they had to compile."""
+    runs = [summary["execution"] for summary in summaries]
+    return {
+        "hosts": dict(sorted(Counter(run["host"] for run in runs).items())),
+        "devices": dict(sorted(Counter(summary["device"] for summary in summaries).items())),
+        **{name: sum(run[name] for run in runs) for name in COMPILED},
+    }
+
+
+def _write_manifest(params: Params, kind: SweepKind, link: str | None, execution: dict[str, object]) -> None:
     sweep = params.sweeps()[kind]
     calibration: dict[str, object] = {
         "master_seed": sweep.master_seed,
@@ -88,6 +108,7 @@ def _write_manifest(params: Params, kind: SweepKind, link: str | None) -> None:
         params={"sweep": sweep.model_dump(mode="json"), **settings},
         seed=sweep.master_seed,
         calibration=calibration,
+        execution=execution,
     )
 
 

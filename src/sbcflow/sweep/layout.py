@@ -167,6 +167,11 @@ def log_path(run_id: str, job: str) -> Path:
     return Path(LOGS, run_id, f"{job}.log")
 
 
+def gather_lock_path(run_id: str) -> Path:
+    """Return the file that a gather of a run locks; the kernel lets go of it when its process ends."""
+    return Path(LOGS, run_id, "gather.lock")
+
+
 def fit_log_path(run_id: str, batch_id: str) -> Path:
     """Return the log of one fit job."""
     return log_path(run_id, batch_id)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sbcflow.provenance import PIPELINE_OUTPUTS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 TIMEOUT = 300
 
 
@@ -70,6 +70,20 @@ class Project:
         code = "import sys; from sbcflow.scenario import apply_scenario; apply_scenario(sys.argv[1])"
         self.run("python", "-c", code, str(scenario))
 
+    def use_difference_estimator(self) -> None:
+        """Put an estimator that takes no time in the place of the hurdle model."""
+        shutil.copy(
+            ROOT / "tests" / "difference_estimator.py", self.path / "src/sbcflow/estimators/difference.py"
+        )
+        for old, new in (
+            (
+                "sbcflow.estimators.hurdle import HurdleEstimator",
+                "sbcflow.estimators.difference import DifferenceEstimator",
+            ),
+            ("HurdleEstimator(params.model, params.inference)", "DifferenceEstimator()"),
+        ):
+            self.edit("src/sbcflow/estimators/__init__.py", old, new)
+
     def commit(self, message: str) -> None:
         """Commit everything, dvc.lock included."""
         self.run("git", "add", "--all")
@@ -105,9 +119,9 @@ def copy_tree(path: Path) -> None:
     )
     for name in listed.stdout.decode().split("\0"):
         source = ROOT / name
-        if name and source.is_file() and Path(name).parts[0] not in PIPELINE_OUTPUTS:
+        if name and (source.is_file() or source.is_symlink()) and Path(name).parts[0] not in PIPELINE_OUTPUTS:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, path / name)
+            shutil.copy(source, path / name, follow_symlinks=False)
 
 
 def make_project(folder: Path, compilation_cache: Path) -> Project:
