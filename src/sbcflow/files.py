@@ -1,16 +1,22 @@
 """Files of a run: written whole or not at all, read back with errors that name them.
 
 Every write goes to a hidden sibling that replaces its target in one rename, so a reader never sees
-half a file, and a target linked into DVC's cache is replaced and never written through.
+half a file, and a target linked into DVC's cache is replaced and never written through. A writer
+locks its sibling (flock), and the kernel drops the lock with the process: what lies there unlocked
+was left by a writer that was killed (``remove_leftovers``). Where a file system has no such locks,
+writers go on without them and nothing is taken for a leftover.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +31,9 @@ if TYPE_CHECKING:
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 ZIP_FILE_MODE = 0o644 << 16
 ZIP_UNIX = 3
+TOKEN_BYTES = 6
+LEFTOVER = re.compile(rf"[.].+[.][0-9a-f]{{{2 * TOKEN_BYTES}}}[.]tmp", re.DOTALL)
+POLL_SECONDS = 0.05
 
 
 @contextmanager
@@ -36,14 +45,14 @@ def replacing(path: Path | str) -> Iterator[BinaryIO]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_sibling(target)
+    temporary, stream = _new_file(target)
     try:
-        # "x" and not mkstemp: its 0600 would hide the file from others in a shared folder.
-        with temporary.open("xb") as stream:
+        with stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, target)  # noqa: PTH105
+            # Before the file is closed: its lock ends with that.
+            os.replace(temporary, target)  # noqa: PTH105
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -59,25 +68,54 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh, former = temporary_sibling(target), temporary_sibling(target)
-    fresh.mkdir()
-    try:
-        yield fresh
-        if target.exists():
-            target.rename(former)
-        fresh.rename(target)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        with suppress(OSError):
-            former.rename(target)
-        raise
-    shutil.rmtree(former, ignore_errors=True)
+    fresh, descriptor = _new_folder(target)
+    with _closing(descriptor):
+        try:
+            yield fresh
+            _put_in_place(fresh, target)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
     sync_folder(target.parent)
 
 
 def temporary_sibling(path: Path) -> Path:
     """Return a new hidden name beside ``path``; hidden names are no part of a run (manifest, validate)."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    return path.with_name(f".{path.name}.{secrets.token_hex(TOKEN_BYTES)}.tmp")
+
+
+def remove_leftovers(folder: Path | str) -> list[Path]:
+    """Remove what killed writers left anywhere under ``folder``; return what was removed.
+
+    A file or folder counts by its name (``temporary_sibling``), and only where its lock is free: a
+    living writer's is kept, and so is one that cannot be locked. Symbolic links are not followed.
+    """
+    removed: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        found = sorted(name for name in (*folders, *names) if LEFTOVER.fullmatch(name))
+        folders[:] = [name for name in folders if name not in found]
+        removed += [path for name in found if _remove_unless_held(path := Path(parent, name))]
+    return removed
+
+
+@contextmanager
+def locked(path: Path | str, timeout: float | None = None) -> Iterator[bool]:
+    """Hold the lock file ``path`` while the block runs, alone among processes and threads.
+
+    Waits for its turn, at most ``timeout`` seconds if given. The kernel drops the lock with the
+    process, however that ends; the file itself stays, and blocks nobody. Yields whether the lock is
+    held: False where the file system has none, and the block then runs without.
+
+    Raises:
+        ArtifactError: the lock file cannot be made, or somebody held it for all of ``timeout``.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be locked: {_reason(error)}") from None
+    with _closing(descriptor):
+        yield _wait_for_lock(descriptor, Path(path), timeout)
 
 
 def write_bytes(path: Path | str, value: bytes) -> None:
@@ -95,13 +133,26 @@ def write_json(path: Path | str, value: object) -> None:
     """Write ``value`` as JSON with sorted keys, whole or not at all.
 
     Raises:
-        ArtifactError: ``value`` holds something that JSON has no form for, NaN and infinities included.
+        ArtifactError: as ``json_bytes``.
+    """
+    try:
+        content = json_bytes(value)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: not written: {error}") from None
+    write_bytes(path, content)
+
+
+def json_bytes(value: object) -> bytes:
+    """Return the bytes that ``write_json`` writes for ``value``: equal values, equal bytes.
+
+    Raises:
+        ArtifactError: it holds something that JSON has no form for, NaN and infinities included.
     """
     try:
         text = json.dumps(value, sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise ArtifactError(f"{path}: not written: {error}") from None
-    write_text(path, text + "\n")
+        return f"{text}\n".encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"has no form in JSON: {error}") from None
 
 
 def read_json(path: Path | str) -> Any:  # noqa: ANN401
@@ -173,6 +224,112 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _new_file(target: Path) -> tuple[Path, BinaryIO]:
+    """Make a file beside ``target``, locked for as long as it is open."""
+    while True:
+        temporary = temporary_sibling(target)
+        # "x" and not mkstemp: its 0600 would hide the file from others in a shared folder.
+        stream = temporary.open("xb")
+        if _hold(stream.fileno(), temporary):
+            return temporary, stream
+        stream.close()
+
+
+def _new_folder(target: Path) -> tuple[Path, int]:
+    """Make a folder beside ``target``, locked for as long as the descriptor is open."""
+    while True:
+        temporary = temporary_sibling(target)
+        temporary.mkdir()
+        with suppress(FileNotFoundError):
+            descriptor = os.open(temporary, os.O_RDONLY)
+            if _hold(descriptor, temporary):
+                return temporary, descriptor
+            os.close(descriptor)
+
+
+def _hold(descriptor: int, path: Path) -> bool:
+    """Lock what was just made at ``path``; False where it is gone: a remover came before the lock."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _put_in_place(fresh: Path, target: Path) -> None:
+    """Put one folder in the place of another; where the second rename fails, the first is undone."""
+    former = temporary_sibling(target)
+    with _holding_folder(target):
+        try:
+            if target.exists():
+                target.rename(former)
+            fresh.rename(target)
+        except BaseException:
+            with suppress(OSError):
+                former.rename(target)
+            raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
+@contextmanager
+def _holding_folder(path: Path) -> Iterator[None]:
+    """Lock a folder, where it is there and can be, under whatever name it has while the block runs."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    with _closing(descriptor):
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _remove_unless_held(path: Path) -> bool:
+    is_folder = path.is_dir()
+    # To be locked on NFS a file must be open for writing; a folder cannot, there.
+    flags = (os.O_RDONLY if is_folder else os.O_RDWR) | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        with _closing(os.open(path, flags)) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Under the lock: a writer that has only made it finds it gone, and makes another.
+            shutil.rmtree(path) if is_folder else path.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _wait_for_lock(descriptor: int, path: Path, timeout: float | None) -> bool:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        if deadline is None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while deadline is not None and not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                raise ArtifactError(f"{path}: another process has held this lock for over {timeout:g} s")
+            time.sleep(POLL_SECONDS)
+    except OSError:
+        return False
+    return True
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _closing(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,4 +1,7 @@
-"""The manifest of a run: built, checked on every write and read, and the checksums it carries.
+"""The manifest of a run: built, sealed, checked on every write and read, and the checksums it carries.
+
+The seal, ``pytyche.sbcflow.seal``, is of the file and not of what the manifest says: ``write`` adds it,
+``read`` checks it and takes it off, so that what is read back is what was written.
 
 Contract: docs/specs/experiment-manifest-schema.json, which the package holds a copy of. What passes
 here passes pytyche 0.2.1's ``validate_manifest`` too.
@@ -6,6 +9,7 @@ here passes pytyche 0.2.1's ``validate_manifest`` too.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sbcflow.errors import ArtifactError
-from sbcflow.files import read_json, sha256_of, write_json
+from sbcflow.files import json_bytes, read_json, sha256_of, write_bytes
 from sbcflow.provenance import GitState, parse_experiment_id
 
 if TYPE_CHECKING:
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 SCHEMA_FILE = "experiment-manifest-schema.json"
 MANIFEST_FILE = "manifest.json"
+SEAL = "seal"
+OWN = "sbcflow"
+SEAL_PLACE = f"pytyche.{OWN}.{SEAL}"
 SHOWN = 80
 
 RunKind = Literal["sweep", "corrections", "evaluation", "analysis"]
@@ -90,26 +97,52 @@ def check(manifest: Any) -> None:  # noqa: ANN401
 
 
 def write(path: Path | str, manifest: Manifest) -> None:
-    """Check a manifest and write it, whole or not at all.
+    """Check a manifest, seal it and write it, whole or not at all.
 
     Raises:
         ArtifactError: naming the file, the place in the manifest and what is allowed there.
     """
     with _naming(path):
         check(manifest)
-    write_json(path, manifest)
+        content = _file_bytes(manifest)
+    write_bytes(path, content)
 
 
 def read(path: Path | str) -> Manifest:
-    """Read a manifest and check it.
+    """Read a manifest and check it, its seal included where it has one; return it without the seal.
 
     Raises:
-        ArtifactError: the file is missing, is not JSON or is no valid manifest.
+        ArtifactError: the file is missing, is not JSON, is no valid manifest or was altered.
     """
-    manifest: Manifest = read_json(path)
+    document: Manifest = read_json(path)
     with _naming(path):
-        check(manifest)
-    return manifest
+        check(document)
+        found = document["pytyche"].get(OWN, {}).get(SEAL)
+        if found is not None and found != seal(document):
+            raise ArtifactError(f"was altered after it was written: its {SEAL_PLACE} does not match")
+    return _unsealed(document)
+
+
+def is_intact(path: Path | str, manifest: Manifest) -> bool:
+    """Return whether a file is, to the byte, what ``write`` makes of ``manifest``: sealed, not respelled.
+
+    Raises:
+        ArtifactError: the file is missing or cannot be read.
+    """
+    return sha256_of(path) == hashlib.sha256(_file_bytes(manifest)).hexdigest()
+
+
+def seal(manifest: Manifest) -> str:
+    """Return the SHA-256 of what a manifest says, its seal aside: of sorted JSON without white space.
+
+    Raises:
+        ArtifactError: a value has no form in JSON.
+    """
+    try:
+        text = json.dumps(_unsealed(manifest), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"a value has no form in JSON: {error}") from None
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_checksums(root: Path | str) -> dict[str, str]:
@@ -150,6 +183,17 @@ def _plain(manifest: Manifest) -> Manifest:
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"manifest: a value has no form in JSON: {error}") from None
     return plain
+
+
+def _file_bytes(manifest: Manifest) -> bytes:
+    own = {**manifest["pytyche"].get(OWN, {}), SEAL: seal(manifest)}
+    return json_bytes({**manifest, "pytyche": {**manifest["pytyche"], OWN: own}})
+
+
+def _unsealed(manifest: Manifest) -> Manifest:
+    pytyche = dict(manifest["pytyche"])
+    own = {name: value for name, value in pytyche.pop(OWN, {}).items() if name != SEAL}
+    return {**manifest, "pytyche": {**pytyche, **({OWN: own} if own else {})}}
 
 
 def _is_hidden(name: Path) -> bool:

@@ -1,8 +1,17 @@
 """Whole-or-nothing writes, deterministic npz, and reads that name what is wrong."""
 
+import errno
 import hashlib
 import os
+import re
+import signal
 import stat
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -29,12 +38,21 @@ def test_writes_and_reads_back(tmp_path):
     assert files.read_json(path) == {"a": {"é": None}, "b": [1, 2.5]}
 
 
+def test_the_bytes_of_json_are_those_that_are_written(tmp_path):
+    value = {"b": [1, 1e-05], "a": "é"}
+    files.write_json(tmp_path / "a.json", value)
+    assert (tmp_path / "a.json").read_bytes() == files.json_bytes(value)
+    assert files.json_bytes(files.read_json(tmp_path / "a.json")) == files.json_bytes(value)
+    with pytest.raises(ArtifactError, match="has no form in JSON"):
+        files.json_bytes(float("inf"))
+
+
 def test_text_keeps_its_line_ends(tmp_path):
     files.write_text(tmp_path / "a.csv", "x\r\ny\n")
     assert (tmp_path / "a.csv").read_bytes() == b"x\r\ny\n"
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": object()}, {"a": {1, 2}}])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": object()}, {"a": {1, 2}}, "\ud800"])
 def test_what_json_has_no_form_for_is_refused_and_nothing_written(tmp_path, value):
     with pytest.raises(ArtifactError, match=r"a\.json: not written"):
         files.write_json(tmp_path / "a.json", value)
@@ -132,6 +150,257 @@ def test_a_failing_swap_puts_the_old_folder_back(tmp_path, monkeypatch):
         (fresh / "new").touch()
     assert [p.name for p in target.iterdir()] == ["old"]
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
+
+
+# Other processes, which say on stdout when they have come to the point that a test is about.
+
+SAY = "print('here', flush=True); time.sleep(600)"
+WRITING = f"""
+    with files.replacing('a') as stream:
+        stream.write(b'half'); stream.flush(); {SAY}
+"""
+FILLING = f"""
+    with files.replacing_folder('d') as fresh:
+        (fresh / 'sub').mkdir(); (fresh / 'sub' / 'new').write_bytes(b'half'); {SAY}
+"""
+# Between the two renames that exchange the folders.
+SWAPPING = f"""
+    def stop(path, to):
+        os.rename(path, to); {SAY}
+    pathlib.Path.rename = stop
+    with files.replacing_folder('d') as fresh:
+        (fresh / 'new').touch()
+"""
+LOCKING = f"""
+    with files.locked('lock') as held:
+        assert held
+        {SAY}
+"""
+
+
+@contextmanager
+def process(folder, code):
+    """Run ``code`` in a process of its own until it says that it is there; kill it with -9 at the end."""
+    program = "import os, pathlib, time\nfrom sbcflow import files\n" + textwrap.dedent(code)
+    with subprocess.Popen([sys.executable, "-c", program], cwd=folder, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout.readline() == b"here\n"
+            yield child
+        finally:
+            child.kill()
+    assert child.returncode == -signal.SIGKILL
+
+
+def names_in(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A folder with the file ``a`` and the folder ``d`` as writers find them."""
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "old").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize("code", [WRITING, FILLING], ids=["file", "folder"])
+def test_what_a_killed_writer_left_is_removed_and_a_living_one_s_is_kept(old, code):
+    before = names_in(old)
+    with process(old, code):
+        assert files.remove_leftovers(old) == []
+        (left,) = set(names_in(old)) - set(before)
+        assert files.LEFTOVER.fullmatch(left)
+    assert left in names_in(old)
+    assert files.remove_leftovers(old.parent) == [old / left]
+    assert names_in(old) == before
+    assert (old / "a").read_bytes() == b"old"
+    assert names_in(old / "d") == ["old"]
+
+
+def test_both_folders_of_an_exchange_are_held(old):
+    with process(old, SWAPPING):
+        left = [old / name for name in names_in(old) if name != "a"]
+        assert len(left) == 2
+        assert files.remove_leftovers(old) == []
+    assert files.remove_leftovers(old) == left
+    assert names_in(old) == ["a"]
+
+
+def test_writers_in_this_process_keep_theirs_too(old):
+    with files.replacing(old / "a") as stream, files.replacing_folder(old / "d") as fresh:
+        stream.write(b"new")
+        (fresh / "new").touch()
+        assert files.remove_leftovers(old) == []
+    assert (old / "a").read_bytes() == b"new"
+    assert names_in(old / "d") == ["new"]
+    assert names_in(old) == ["a", "d"]
+
+
+def test_leftovers_are_found_by_name_anywhere_and_all_else_is_kept(tmp_path):
+    inner = tmp_path / "configs" / "0001-0000000b"
+    token = "0123456789ab"
+    left = [inner / f".draws.npz.{token}.tmp", tmp_path / f".dvclive.{token}.tmp"]
+    kept = [
+        *(f".a.{token[:-1]}.tmp", f".a.{token.upper()}.tmp", f"a.{token}.tmp", f".{token}.tmp"),
+        *(f".a.{token}.tmp2", ".snakemake_timestamp", "a.tmp", ".tmp"),
+    ]
+    (tmp_path / f".dvclive.{token}.tmp" / "plots").mkdir(parents=True)
+    inner.mkdir(parents=True)
+    left[0].write_bytes(b"half")
+    for name in kept:
+        (inner / name).touch()
+    assert sorted(files.remove_leftovers(tmp_path)) == sorted(left)
+    assert names_in(inner) == sorted(kept)
+    assert names_in(tmp_path) == ["configs"]
+    assert files.remove_leftovers(tmp_path / "nowhere") == []
+
+
+def test_links_are_no_leftovers_and_nothing_behind_them_is_touched(old, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / ".b.0123456789ab.tmp").touch()
+    (old / "linked").symlink_to(outside)
+    for target in (outside, outside / ".b.0123456789ab.tmp", outside / "nothing"):
+        (old / ".l.0123456789ab.tmp").unlink(missing_ok=True)
+        (old / ".l.0123456789ab.tmp").symlink_to(target)
+        assert files.remove_leftovers(old) == []
+    assert names_in(outside) == [".b.0123456789ab.tmp"]
+
+
+def test_names_that_writers_make_are_those_that_are_looked_for(tmp_path):
+    for name in ("a", "draws.npz", ".hidden", "two\nlines", "é"):
+        assert files.LEFTOVER.fullmatch(files.temporary_sibling(tmp_path / name).name)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_remover_between_making_and_locking_takes_nothing_from_a_writer(old, monkeypatch, kind):
+    """What has just been made and is not locked yet goes; its writer sees that, and makes another."""
+    flock, removed = files.fcntl.flock, []
+
+    def flock_late(descriptor, operation):
+        if not removed:
+            monkeypatch.setattr(files.fcntl, "flock", flock)
+            removed.extend(files.remove_leftovers(old))
+        return flock(descriptor, operation)
+
+    monkeypatch.setattr(files.fcntl, "flock", flock_late)
+    if kind == "file":
+        files.write_bytes(old / "a", b"new")
+    else:
+        with files.replacing_folder(old / "d") as fresh:
+            (fresh / "new").touch()
+    assert len(removed) == 1
+    assert names_in(old) == ["a", "d"]
+    assert (old / "a").read_bytes() == (b"new" if kind == "file" else b"old")
+    assert names_in(old / "d") == (["old"] if kind == "file" else ["new"])
+
+
+def test_a_remover_beside_writers_takes_nothing_from_them(tmp_path):
+    """Four writers of 50 files and 50 folders each, and one that removes leftovers all the while."""
+    done, failed = threading.Event(), []
+
+    def write(number):
+        try:
+            for i in range(50):
+                files.write_bytes(tmp_path / f"a{number}", b"%d" % i)
+                with files.replacing_folder(tmp_path / f"d{number}") as fresh:
+                    files.write_bytes(fresh / "x", b"%d" % i)
+        except OSError as error:
+            failed.append(error)
+
+    def remove():
+        while not done.is_set():
+            files.remove_leftovers(tmp_path)
+
+    remover = threading.Thread(target=remove)
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in (remover, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    remover.join()
+    assert failed == []
+    assert {(tmp_path / f"a{n}").read_bytes() for n in range(4)} == {b"49"}
+    assert {(tmp_path / f"d{n}" / "x").read_bytes() for n in range(4)} == {b"49"}
+
+
+@pytest.mark.parametrize("code", [errno.ENOTSUP, errno.ENOLCK, errno.EINVAL, errno.ENOSYS, errno.EBADF])
+def test_without_locks_writers_go_on_and_nothing_is_removed(old, monkeypatch, code):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    (old / ".left.0123456789ab.tmp").touch()
+    files.write_bytes(old / "a", b"new")
+    with files.replacing_folder(old / "d") as fresh:
+        (fresh / "new").touch()
+    with files.locked(old / "lock") as held, files.locked(old / "lock", timeout=0) as held_again:
+        assert (held, held_again) == (False, False)
+    assert files.remove_leftovers(old) == []
+    assert names_in(old) == [".left.0123456789ab.tmp", "a", "d", "lock"]
+    assert (old / "a").read_bytes() == b"new"
+    assert names_in(old / "d") == ["new"]
+
+
+def test_a_lock_is_held_alone(tmp_path):
+    path = tmp_path / "deep" / "lock"
+    with files.locked(path) as held:
+        assert held
+        with pytest.raises(ArtifactError) as caught, files.locked(path, timeout=0.1):
+            pytest.fail("two hold it")
+        assert str(caught.value) == f"{path}: another process has held this lock for over 0.1 s"
+    with files.locked(path, timeout=0) as held:
+        assert held
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_a_lock_is_waited_for(tmp_path, timeout):
+    order = []
+
+    def wait():
+        with files.locked(tmp_path / "lock", timeout=timeout):
+            order.append("second")
+
+    with files.locked(tmp_path / "lock"):
+        second = threading.Thread(target=wait)
+        second.start()
+        time.sleep(0.2)
+        order.append("first")
+    second.join()
+    assert order == ["first", "second"]
+
+
+def test_a_failing_block_frees_its_lock(tmp_path):
+    with pytest.raises(OSError, match="disk on fire"), files.locked(tmp_path / "lock"):
+        _raise()
+    with files.locked(tmp_path / "lock", timeout=0) as held:
+        assert held
+
+
+def test_a_lock_does_not_outlive_its_process(tmp_path):
+    with (
+        process(tmp_path, LOCKING),
+        pytest.raises(ArtifactError, match="lock: another"),
+        files.locked(tmp_path / "lock", timeout=0),
+    ):
+        pytest.fail("two hold it")
+    with files.locked(tmp_path / "lock", timeout=0) as held:
+        assert held
+
+
+def test_a_lock_does_not_pass_to_programs_that_its_process_started(tmp_path):
+    start = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'])"
+    with process(tmp_path, LOCKING.replace("assert held", f"assert held; {start}")):
+        pass
+    with files.locked(tmp_path / "lock", timeout=0) as held:
+        assert held
+
+
+def test_a_lock_that_cannot_be_made_is_named(tmp_path):
+    message = f"^{re.escape(str(tmp_path))}: cannot be locked: "
+    with pytest.raises(ArtifactError, match=message), files.locked(tmp_path):
+        pytest.fail("a folder is no lock file")
 
 
 def test_sha256(tmp_path):

@@ -1,8 +1,11 @@
 """The manifest: every branch of its schema, pytyche's rules, atomic writes, checksums."""
 
 import copy
+import hashlib
 import json
+import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -10,8 +13,9 @@ import jsonschema
 import pytest
 
 import sbcflow
-from sbcflow import manifest, params, provenance
+from sbcflow import files, manifest, params, provenance
 from sbcflow.errors import ArtifactError
+from sbcflow.sweep.record import write_manifest
 
 ROOT = Path(__file__).parents[2]
 SHA = "abc1234" + "0" * 33
@@ -210,6 +214,8 @@ BAD = [
         {"a": "b"},
         "pytyche.sbcflow.files.a: must be a SHA-256, 64 lower-case hex dig",
     ),
+    ("pytyche.sbcflow.seal", "x", "pytyche.sbcflow.seal: must be a SHA-256, 64 lower-case hex digits"),
+    ("pytyche.sbcflow.seal", None, "pytyche.sbcflow.seal: must be a SHA-256, 64 lower-case hex digits"),
     # pytyche.calibration
     ("pytyche.calibration", "x", "pytyche.calibration: must be an object that describes a sweep"),
     *[
@@ -398,6 +404,122 @@ def test_read_names_the_file(tmp_path):
     path.write_text(json.dumps(edited("params", ...)))
     with pytest.raises(ArtifactError, match=r"manifest\.json: manifest: is missing params"):
         manifest.read(path)
+
+
+def on_disk(path) -> dict:
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("capabilities", [{"calibration": CALIBRATION}, {"sbcflow": {}}, {}])
+def test_every_manifest_is_sealed_when_it_is_written(tmp_path, capabilities):
+    path = tmp_path / "manifest.json"
+    document = make(capabilities=capabilities)
+    before = copy.deepcopy(document)
+    manifest.write(path, document)
+    assert document == before
+    assert on_disk(path)["pytyche"]["sbcflow"] == {"seal": manifest.seal(document)}
+    assert {k: v for k, v in on_disk(path).items() if k != "pytyche"}.items() <= document.items()
+    assert manifest.read(path)["pytyche"] == {k: v for k, v in document["pytyche"].items() if v}
+    assert manifest.is_intact(path, manifest.read(path))
+
+
+def test_what_was_read_is_written_to_the_same_bytes(tmp_path):
+    manifest.write(tmp_path / "manifest.json", make())
+    before = (tmp_path / "manifest.json").read_bytes()
+    manifest.write(tmp_path / "manifest.json", manifest.read(tmp_path / "manifest.json"))
+    assert (tmp_path / "manifest.json").read_bytes() == before
+    manifest.write(tmp_path / "manifest.json", on_disk(tmp_path / "manifest.json"))
+    assert (tmp_path / "manifest.json").read_bytes() == before
+
+
+def test_the_seal_is_of_canonical_json():
+    """Known answer: anybody can make the seal from the manifest alone."""
+    document = make()
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    expected = hashlib.sha256(text.encode("ascii")).hexdigest()
+    assert manifest.seal(document) == expected
+    sealed = edited("pytyche.sbcflow.seal", "0" * 64)
+    assert manifest.seal(sealed) == expected
+    assert manifest.seal(dict(reversed(document.items()))) == expected
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("experiment_id", "2026-05-27T12-34-57Z_abc1234"),
+        ("git.branch", "main2"),
+        ("env.python", "3.11.8"),
+        ("params", {}),
+        ("data_provenance.seed", 20260529),
+        ("pytyche.calibration.master_seed", 20260529),
+        ("pytyche.sbcflow.run_kind", ...),
+        ("pytyche.sbcflow.files", {}),
+        ("pytyche.sbcflow.note", "x"),
+        ("pytyche.sbcflow.seal", "0" * 64),
+        ("pytyche.other", {}),
+    ],
+)
+def test_an_altered_manifest_is_not_read(tmp_path, place, value):
+    path = tmp_path / "manifest.json"
+    manifest.write(path, make())
+    seal = on_disk(path)["pytyche"]["sbcflow"]["seal"]
+    altered = edited(place, value)
+    altered["pytyche"]["sbcflow"].setdefault("seal", seal)
+    path.write_text(json.dumps(altered))
+    message = f"{path}: was altered after it was written: its pytyche.sbcflow.seal does not match"
+    with pytest.raises(ArtifactError, match=f"^{re.escape(message)}$"):
+        manifest.read(path)
+
+
+def test_a_manifest_without_a_seal_is_read(tmp_path):
+    """One of pytyche's own, or of a version that knew of no seals."""
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(make()))
+    assert manifest.read(path) == make()
+    assert not manifest.is_intact(path, manifest.read(path))
+
+
+def test_a_manifest_in_other_bytes_is_read_but_is_not_intact(tmp_path):
+    path = tmp_path / "manifest.json"
+    manifest.write(path, make(params={"x": 1e-05}))
+    path.write_bytes(path.read_bytes().replace(b"1e-05", b"1E-05"))
+    assert manifest.read(path) == make(params={"x": 1e-05})
+    assert not manifest.is_intact(path, manifest.read(path))
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A run of the pipeline with its manifest; returns what writes the manifest again."""
+    monkeypatch.chdir(tmp_path)
+    files.write_json("runs/pilot/scorecard.json", {})
+    monkeypatch.setattr("sbcflow.sweep.record.environment", lambda: {"python": "3", "platform": "x"})
+    again = partial(write_manifest, "pilot", "evaluation", params={"x": 1e-05}, seed=1, links={"a": "b"})
+    again()
+    monkeypatch.setattr("sbcflow.sweep.record.environment", lambda: {"python": "4", "platform": "y"})
+    return again
+
+
+def test_an_unchanged_run_keeps_its_manifest_seal_included(recorded):
+    before = Path("runs/pilot/manifest.json").read_bytes()
+    assert recorded() == json.loads(before)["experiment_id"]
+    assert Path("runs/pilot/manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(path.read_bytes().replace(b"1e-05", b"1E-05")),
+        lambda path: files.write_json(path, manifest.read(path)),
+    ],
+    ids=["respelled", "unsealed"],
+)
+def test_a_run_s_manifest_that_is_not_intact_is_written_anew_under_its_id(recorded, spoil):
+    path = Path("runs/pilot/manifest.json")
+    former = manifest.read(path)
+    spoil(path)
+    assert recorded() == former["experiment_id"]
+    assert manifest.is_intact(path, manifest.read(path))
+    assert manifest.read(path) == former | {"env": {"python": "4", "platform": "y"}}
 
 
 def test_file_checksums_cover_all_but_the_manifest_and_hidden_files(tmp_path):

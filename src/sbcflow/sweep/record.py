@@ -21,18 +21,20 @@ def write_manifest(
     seed: int,
     calibration: Mapping[str, object] | None = None,
     links: Mapping[str, object] | None = None,
+    execution: Mapping[str, object] | None = None,
 ) -> str:
     """Write the manifest of a run whose other files are all written; return its experiment_id.
 
     The experiment_id is that of the folder's first manifest: it survives a resume. A manifest that
-    would say the same of the same files stays as it is, to the byte, so that nothing downstream runs.
+    would say the same of the same files stays as it is, to the byte, so that nothing downstream runs;
+    one that is not sealed, or not as it was written, is written anew.
     """
     path, root = manifest_path(run_id), run_dir(run_id)
     former = _former(path)
     now, git = datetime.now(UTC), git_state(".")
-    capabilities: dict[str, Mapping[str, object]] = {
-        "sbcflow": manifest.capability(run_kind, root, **({"links": dict(links)} if links else {}))
-    }
+    about = {"links": links, "execution": execution}
+    told = {name: dict(content) for name, content in about.items() if content is not None}
+    capabilities: dict[str, Mapping[str, object]] = {"sbcflow": manifest.capability(run_kind, root, **told)}
     if calibration is not None:
         capabilities["calibration"] = calibration
     fresh = manifest.build(
@@ -44,7 +46,7 @@ def write_manifest(
         data_provenance={"kind": "synthetic", "seed": seed},
         capabilities=capabilities,
     )
-    if former is None or _says(fresh) != _says(former):
+    if former is None or _says(fresh) != _says(former) or not manifest.is_intact(path, former):
         manifest.write(path, fresh)
     experiment_id: str = fresh["experiment_id"]
     return experiment_id

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from sbcflow.files import read_json
-from sbcflow.manifest import MANIFEST_FILE, RunKind, file_checksums
+from sbcflow.manifest import MANIFEST_FILE, SEAL_PLACE, Manifest, RunKind, file_checksums, is_intact
 from sbcflow.manifest import read as read_manifest
 from sbcflow.sweep.layout import COVERAGE_CORRECTION, SCALE_FAMILY_CORRECTION
 from sbcflow.validate.findings import Findings, Report, Run, mapping, table
@@ -25,17 +25,34 @@ REQUIRED_FILES: dict[RunKind, tuple[str, ...]] = {
 
 
 def validate(path: Path | str) -> Report:
-    """Check a manifest, or a run folder: its manifest, checksums, keys, row counts and links."""
+    """Check a manifest, or a run folder: its manifest, checksums, keys, row counts and links.
+
+    A bit that has flipped anywhere is found: each file is listed by its SHA-256 in the manifest, and
+    the manifest carries a seal over all that it says.
+    """
     target, findings = Path(path), Findings()
     if not target.exists():
         findings.problems.append(f"{target}: no such file or folder; give a manifest or a run folder")
         return findings.report()
     with findings.catching():
-        manifest = read_manifest(target / MANIFEST_FILE if target.is_dir() else target)
+        path = target / MANIFEST_FILE if target.is_dir() else target
+        manifest = read_manifest(path)
         findings.checked.append("manifest against its schema")
+        _check_seal(path, manifest, findings)
         if target.is_dir():
             _check_folder(Run(target, manifest, findings))
     return findings.report()
+
+
+def _check_seal(path: Path, manifest: Manifest, findings: Findings) -> None:
+    """Find what reading a manifest cannot: a seal that is gone, values that are spelled another way."""
+    with findings.catching():
+        if not is_intact(path, manifest):
+            findings.problems.append(
+                f"{path}: must be, to the byte, what was written under {SEAL_PLACE}; altered, or made before "
+                "there were seals: making the run again seals it"
+            )
+    findings.checked.append("seal of the manifest")
 
 
 def _check_folder(run: Run) -> None:
