@@ -145,6 +145,21 @@ def seal(manifest: Manifest) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def check_files(root: Path | str, *names: str) -> None:
+    """Check that files of a run are as its manifest lists them; call before they are used.
+
+    Raises:
+        ArtifactError: the manifest or a file is missing or altered, or a file is not listed.
+    """
+    folder = Path(root)
+    listed = read(folder / MANIFEST_FILE)["pytyche"].get(OWN, {}).get("files", {})
+    for name in names:
+        if name not in listed or sha256_of(folder / name) != listed[name]:
+            raise ArtifactError(
+                f"{folder / name}: is not what {MANIFEST_FILE} lists; make the run again, or restore it"
+            )
+
+
 def file_checksums(root: Path | str) -> dict[str, str]:
     """Return the SHA-256 of every file of a run folder by relative name, ``manifest.json`` aside.
 

@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails
 from sbcflow.errors import ParamsError
 
 PARAMS_FILE = "params.yaml"
+SHOWN = 80
 
 TEMPLATES = (
     "constant",
@@ -295,7 +296,9 @@ def load(path: Path | str = PARAMS_FILE) -> Params:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the folder that holds {PARAMS_FILE}") from None
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise ParamsError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     return parse(values, source=str(path))
 
@@ -330,7 +333,12 @@ def _explain(error: ErrorDetails) -> str:
         return f"{key}: is missing"
     if error["type"] == "string_pattern_mismatch":
         message = "must be letters and digits, parted by single '.', '_' or '-'"
-    return f"{key}: {message}, got {error['input']!r}"
+    return f"{key}: {message}, got {_shown(error['input'])}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _explain_unknown(location: tuple[int | str, ...]) -> str:

@@ -36,7 +36,7 @@ def apply_scenario(scenario_path: Path | str, params_path: Path | str = PARAMS_F
     _overlay(values, _read(editor, scenario_path), str(scenario_path), parents=())
     text = io.StringIO()
     editor.dump(values, text)
-    params = parse(yaml.safe_load(text.getvalue()), source=f"{params_path} with {scenario_path}")
+    params = parse(_plain(text.getvalue(), scenario_path), source=f"{params_path} with {scenario_path}")
     write_text(params_path, text.getvalue())
     return params
 
@@ -54,11 +54,18 @@ def _read(editor: YAML, path: Path) -> dict[str, Any]:
         values = editor.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file") from None
-    except YAMLError as error:
+    except (YAMLError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ParamsError(f"{path}: must be a mapping of the keys of {PARAMS_FILE} that differ")
     return values
+
+
+def _plain(text: str, scenario_path: Path) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{scenario_path}: not plain YAML: {' '.join(str(error).split())}") from None
 
 
 def _overlay(

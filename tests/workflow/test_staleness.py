@@ -128,6 +128,21 @@ def test_an_edited_or_cut_summary_is_refused_by_name(reproduced: Project) -> Non
     reproduced.restore()
 
 
+def test_an_altered_table_or_correction_is_not_used(reproduced: Project) -> None:
+    for file, stage in (
+        ("runs/smoke-train/aggregate.csv", "fit_corrections"),
+        ("runs/smoke-corrections/coverage_correction.json", "evaluate_layered"),
+    ):
+        path = reproduced.path / file
+        text = path.read_text().replace("0.", "0.1", 1)
+        path.unlink()  # it may be a link into DVC's cache
+        path.write_text(text)
+        done = reproduced.run("dvc", "repro", "--force", "--single-item", stage, check=False)
+        assert done.returncode != 0
+        assert f"error: {file}: is not what manifest.json lists; make the run again" in done.stdout
+        reproduced.restore()
+
+
 def _wait_for(condition, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

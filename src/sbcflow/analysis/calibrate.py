@@ -9,6 +9,8 @@ import pandas as pd
 from sbcflow.calibration.layered import Intervals, LayeredCorrection
 from sbcflow.errors import DataError
 from sbcflow.files import read_npz, replacing
+from sbcflow.manifest import MANIFEST_FILE, check_files
+from sbcflow.sweep.layout import COVERAGE_CORRECTION, SCALE_FAMILY_CORRECTION
 
 DRAWS = "draws"
 
@@ -23,7 +25,7 @@ def calibrate_file(draws_path: Path, correction_dir: Path, level: float, out: Pa
         DataError: the npz has no such array, or draws of another shape, or not finite.
         ArtifactError: a file is missing or damaged.
     """
-    correction = LayeredCorrection.load(correction_dir)
+    correction = load_correction(correction_dir)
     correction.rule(level)
     arrays = read_npz(draws_path)
     if DRAWS not in arrays:
@@ -39,3 +41,14 @@ def calibrate_file(draws_path: Path, correction_dir: Path, level: float, out: Pa
         table = pd.DataFrame({"lower": intervals.lower, "upper": intervals.upper})
         table.to_csv(stream, index=False, lineterminator="\n")
     return intervals
+
+
+def load_correction(folder: Path) -> LayeredCorrection:
+    """Read a fitted correction; where its manifest is beside it, only if that lists these very files.
+
+    Raises:
+        ArtifactError: a file is missing, damaged, or not what the manifest lists.
+    """
+    if (folder / MANIFEST_FILE).exists():
+        check_files(folder, COVERAGE_CORRECTION, SCALE_FAMILY_CORRECTION)
+    return LayeredCorrection.load(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sbcflow.analysis.calibrate import load_correction
 from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
 from sbcflow.analysis.read import Roles, read_trial
 from sbcflow.analysis.visitors import write_visitors
@@ -58,7 +59,7 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
     """
     check_out(request.out)
     params = load_params(request.params)
-    correction = LayeredCorrection.load(request.correction) if request.correction else None
+    correction = load_correction(request.correction) if request.correction else None
     found = read_trial(request.data, request.roles)
     sha256 = sha256_of(request.data)
     trial = found.trial

@@ -6,30 +6,26 @@ import pandas as pd
 
 from sbcflow import manifest
 from sbcflow.calibration.fit import fit_corrections
+from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.files import write_json
-from sbcflow.params import Params
+from sbcflow.params import CorrectionSettings, Params
 from sbcflow.sweep.layout import aggregate_path, manifest_path, metrics_path, run_dir
-from sbcflow.sweep.record import write_manifest
+from sbcflow.sweep.record import making, write_manifest
 
 
 def write_corrections(params: Params) -> None:
     """Fit the corrections and write runs/<id>/ and the stage's metrics.
 
     Raises:
-        ArtifactError: the train sweep's manifest or table is missing or unusable.
+        ArtifactError: the train sweep's manifest or table is missing, altered or unusable.
     """
     settings, train = params.fit_corrections, params.train_sweep
+    table = aggregate_path(train.id)
+    manifest.check_files(run_dir(train.id), table.name)
     trained_on = manifest.read(manifest_path(train.id))["experiment_id"]
-    correction = fit_corrections(pd.read_csv(aggregate_path(train.id)), settings, trained_on)
-    for name, content in correction.to_files().items():
-        write_json(run_dir(settings.id) / name, content)
-    write_manifest(
-        settings.id,
-        "corrections",
-        params=settings.model_dump(mode="json"),
-        seed=settings.seed,
-        links={"trained_on": trained_on},
-    )
+    correction = fit_corrections(pd.read_csv(table), settings, trained_on)
+    with making(settings.id):
+        _write(settings, correction, trained_on)
     write_json(
         metrics_path("fit_corrections"),
         {
@@ -39,4 +35,16 @@ def write_corrections(params: Params) -> None:
             "n_fits": correction.curve.n_fits,
             "n_excluded": correction.n_excluded,
         },
+    )
+
+
+def _write(settings: CorrectionSettings, correction: LayeredCorrection, trained_on: str) -> None:
+    for name, content in correction.to_files().items():
+        write_json(run_dir(settings.id) / name, content)
+    write_manifest(
+        settings.id,
+        "corrections",
+        params=settings.model_dump(mode="json"),
+        seed=settings.seed,
+        links={"trained_on": trained_on},
     )

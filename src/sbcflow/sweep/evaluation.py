@@ -15,6 +15,8 @@ from sbcflow.errors import ArtifactError
 from sbcflow.files import read_npz, replacing, write_json
 from sbcflow.params import Params
 from sbcflow.sweep.layout import (
+    COVERAGE_CORRECTION,
+    SCALE_FAMILY_CORRECTION,
     aggregate_path,
     coverage_curve_path,
     draws_path,
@@ -25,7 +27,7 @@ from sbcflow.sweep.layout import (
     scorecard_json_path,
 )
 from sbcflow.sweep.plan import config_seeds
-from sbcflow.sweep.record import write_manifest
+from sbcflow.sweep.record import making, write_manifest
 
 
 def write_evaluation(params: Params) -> None:
@@ -37,16 +39,17 @@ def write_evaluation(params: Params) -> None:
     """
     settings = params.evaluate_layered
     lineage = prove_lineage(params)
-    correction = LayeredCorrection.load(run_dir(params.fit_corrections.id))
+    correction = _read_correction(params.fit_corrections.id)
     scorecard = evaluate(read_test_fits(params.test_sweep.id), correction, settings)
-    _write_scorecard(settings.id, scorecard)
-    write_manifest(
-        settings.id,
-        "evaluation",
-        params=settings.model_dump(mode="json"),
-        seed=settings.seed,
-        links=lineage,
-    )
+    with making(settings.id):
+        _write_scorecard(settings.id, scorecard)
+        write_manifest(
+            settings.id,
+            "evaluation",
+            params=settings.model_dump(mode="json"),
+            seed=settings.seed,
+            links=lineage,
+        )
     _write_metrics(scorecard)
 
 
@@ -95,18 +98,26 @@ def _proven_seeds(run_id: str, sweep_manifest: manifest.Manifest) -> set[int]:
         calibration["scales"],
     )
     path = aggregate_path(run_id)
+    manifest.check_files(run_dir(run_id), path.name)
     if list(seeds) != pd.read_csv(path)["config_seed"].tolist():
         raise ArtifactError(f"{path}: config_seed is not what its manifest's master_seed makes")
     return set(seeds)
 
 
 def read_test_fits(run_id: str) -> Iterator[TestFit]:
-    """Yield the fits of a test sweep, draws included, one at a time."""
-    for row in pd.read_csv(aggregate_path(run_id)).to_dict(orient="records"):
-        config_id = str(row["config_id"])
-        samples = read_npz(draws_path(run_id, config_id))
+    """Yield the fits of a test sweep, draws included, one at a time.
+
+    Raises:
+        ArtifactError: the table or a fit's draws are missing, or not what the manifest lists.
+    """
+    rows = pd.read_csv(aggregate_path(run_id)).to_dict(orient="records")
+    paths = [draws_path(run_id, str(row["config_id"])) for row in rows]
+    root = run_dir(run_id)
+    manifest.check_files(root, *(path.relative_to(root).as_posix() for path in paths))
+    for row, path in zip(rows, paths, strict=True):
+        samples = read_npz(path)
         yield TestFit(
-            config_id=config_id,
+            config_id=str(row["config_id"]),
             n_visitors=int(row["n_visitors"]),
             template=str(row["template"]),
             conversion_rate=float(row["diagnostics.conversion_rate"]),
@@ -114,6 +125,11 @@ def read_test_fits(run_id: str) -> Iterator[TestFit]:
             draws=samples["draws"],
             truth=samples["truth"],
         )
+
+
+def _read_correction(run_id: str) -> LayeredCorrection:
+    manifest.check_files(run_dir(run_id), COVERAGE_CORRECTION, SCALE_FAMILY_CORRECTION)
+    return LayeredCorrection.load(run_dir(run_id))
 
 
 def _write_scorecard(run_id: str, scorecard: Scorecard) -> None:

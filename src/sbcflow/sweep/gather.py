@@ -10,20 +10,18 @@ from typing import Any
 import pandas as pd
 
 from sbcflow import manifest as manifests
-from sbcflow.files import locked, remove_leftovers, replacing, write_json
+from sbcflow.files import replacing, write_json
 from sbcflow.params import Params, SweepKind, SweepSettings, TestSweepSettings
 from sbcflow.scoring import METRICS
 from sbcflow.sweep.layout import (
     aggregate_path,
     configs_dir,
     dvclive_dir,
-    gather_lock_path,
     manifest_path,
-    run_dir,
     sweep_metrics_path,
 )
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
-from sbcflow.sweep.record import write_manifest
+from sbcflow.sweep.record import making, write_manifest
 from sbcflow.sweep.summary import read_summary
 from sbcflow.tracking import TrackedFit, write_dvclive
 
@@ -39,8 +37,7 @@ def gather_sweep(params: Params, kind: SweepKind) -> None:
         ArtifactError: a summary is missing, truncated, edited, or of another config: each by name.
     """
     sweep = params.sweeps()[kind]
-    with locked(gather_lock_path(sweep.id)):
-        remove_leftovers(run_dir(sweep.id))
+    with making(sweep.id):
         plan = plan_sweep(params, kind)
         summaries = [read_summary(sweep, planned) for planned in plan]
         link = _train_experiment(params) if isinstance(sweep, TestSweepSettings) else None
@@ -122,7 +119,7 @@ def _prune(sweep: SweepSettings, plan: Iterable[PlannedConfig]) -> None:
     """Remove the configs that the plan doesn't name."""
     planned = {config.config_id for config in plan}
     for folder in configs_dir(sweep.id).iterdir():
-        if folder.name not in planned:
+        if folder.is_dir() and folder.name not in planned:
             shutil.rmtree(folder)
 
 

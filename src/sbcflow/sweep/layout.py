@@ -167,9 +167,9 @@ def log_path(run_id: str, job: str) -> Path:
     return Path(LOGS, run_id, f"{job}.log")
 
 
-def gather_lock_path(run_id: str) -> Path:
-    """Return the file that a gather of a run locks; the kernel lets go of it when its process ends."""
-    return Path(LOGS, run_id, "gather.lock")
+def run_lock_path(run_id: str) -> Path:
+    """Return the file that whoever writes a run's tables locks; the kernel frees it with the process."""
+    return Path(LOGS, run_id, "run.lock")
 
 
 def fit_log_path(run_id: str, batch_id: str) -> Path:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sbcflow import manifest
 from sbcflow.errors import ArtifactError
+from sbcflow.files import locked, remove_leftovers
 from sbcflow.manifest import Manifest, RunKind
 from sbcflow.provenance import environment, git_state, new_experiment_id
-from sbcflow.sweep.layout import manifest_path, run_dir
+from sbcflow.sweep.layout import manifest_path, run_dir, run_lock_path
+
+
+@contextmanager
+def making(run_id: str) -> Iterator[None]:
+    """Write the files of a run in the block: alone, and without what a killed writer left there."""
+    with locked(run_lock_path(run_id)):
+        remove_leftovers(run_dir(run_id))
+        yield
 
 
 def write_manifest(
