@@ -75,11 +75,12 @@ def log_steps(directory: str, params: dict[str, list[int | str]], metrics: list[
         cache_images=False,
         monitor_system=False,
     ) as live:
-        live.log_params(params)
-        for values in metrics:
+        # Neither next_step() nor the params before the metrics: DVCLive reads all it has at every step.
+        for step, values in enumerate(metrics):
+            live.step = step
             for name, value in values.items():
                 live.log_metric(name, value, timestamp=False)
-            live.next_step()
+        live.log_params(params)
 
 
 def _check(directory: Path | str, steps: Sequence[TrackedFit]) -> None:

@@ -17,7 +17,10 @@ from workflow_project import Project
 N_CONFIGS = 6
 CONFIGS_PER_JOB = 3
 DEADLINE = 300.0
-HEAD = ("snakemake", "--profile", "slurm", "--config", f"configs_per_job={CONFIGS_PER_JOB}")
+HEAD = (
+    *("snakemake", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1"),
+    *("--config", f"configs_per_job={CONFIGS_PER_JOB}"),
+)
 TRAIN = "runs/smoke-train"
 
 
