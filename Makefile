@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test test-pytyche lint bench docs lock clean
+.PHONY: help setup repro test test-faults test-pytyche test-slurm lint bench docs lock clean
 
 help:  ## show this list (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -32,6 +32,12 @@ test: setup  ## run every test but the comparison with pytyche
 test-pytyche: setup  ## compare corrections, intervals and runs/ with the published pytyche 0.2.1
 	pytest -m pytyche tests/statistical/test_pytyche.py
 
+test-faults: setup  ## kill, damage and crowd real runs: 50 kills -9, full disks, altered files
+	pytest -m faults tests/faults $(FAULTS)
+
+test-slurm: setup  ## bring up a real Slurm on this machine (Debian, root) and run sweeps on it
+	pytest -m slurm tests/cluster $(SLURM)
+
 lint: setup  ## check style, types and the workflow
 	ruff check
 	ruff format --check
@@ -39,9 +45,10 @@ lint: setup  ## check style, types and the workflow
 	snakefmt --check workflow
 	snakemake --lint
 
-bench: setup  ## time fits, and experiments beside DVC's own ways; figures are printed, none is a test
+bench: setup  ## time fits, experiments beside DVC's own ways, and orchestration; none is a test
 	python benchmarks/run.py
 	python benchmarks/experiments.py
+	python benchmarks/orchestration.py
 
 docs: setup  ## build docs/_build/html
 	sphinx-build --quiet -W docs docs/_build/html

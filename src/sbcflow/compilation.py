@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sbcflow.files import write_bytes
@@ -81,25 +82,21 @@ class ProgramCache:
         self.refresh()
 
     def refresh(self) -> None:
-        """Link to the shared programs that this process has not seen."""
-        with suppress(FileNotFoundError):
+        """Link to the shared programs that this process has not seen; none, where they cannot be read."""
+        with suppress(OSError):
             for path in self.shared.glob(f"*{ENTRY}"):
                 with suppress(FileExistsError):
                     (self.view / path.name).symlink_to(path)
 
     def publish(self) -> None:
-        """Share the programs that this process has compiled; one that is there stays.
+        """Share the programs that this process has compiled and are whole; one that is there stays.
 
         A cache that cannot be written costs time and no result, so that is no error.
         """
         for path in self.view.glob(f"*{ENTRY}"):
             if not path.is_symlink():
-                shared = self.shared / path.name
                 with suppress(OSError):
-                    if not shared.exists():
-                        write_bytes(shared, path.read_bytes())
-                    path.unlink()
-                    path.symlink_to(shared)
+                    self._share(path)
 
     @contextmanager
     def first(self, programs: str) -> Iterator[None]:
@@ -109,7 +106,7 @@ class ProgramCache:
         dies lets the next go on. Where the file system has no locks, or a wait takes too long, none waits.
         """
         warm = self.shared / f"{programs}{WARM}"
-        with _alone(warm.with_suffix(".lock"), until=warm.exists):
+        with _alone(warm.with_suffix(".lock"), until=partial(_exists, warm)):
             self.refresh()
             yield
             self.publish()
@@ -123,6 +120,26 @@ class ProgramCache:
             shutil.rmtree(self.view, ignore_errors=True)
             os.close(self._held)
 
+    def _share(self, path: Path) -> None:
+        shared = self.shared / path.name
+        if not shared.exists():
+            program = path.read_bytes()
+            if not _is_whole(program):
+                return
+            write_bytes(shared, program)
+        path.unlink()
+        path.symlink_to(shared)
+
+
+def _is_whole(program: bytes) -> bool:
+    """Return whether JAX could read a program, and not one whose writing a signal or a full disk cut off."""
+    with suppress(Exception):
+        from jax._src.compilation_cache import decompress_executable
+
+        decompress_executable(program)
+        return True
+    return False
+
 
 def _new_view() -> tuple[Path, int]:
     """Make a view and hold it by a lock; remove those whose process has died."""
@@ -133,7 +150,8 @@ def _new_view() -> tuple[Path, int]:
     # Held before it has a name that others would sweep.
     fresh = Path(tempfile.mkdtemp(prefix=f".{VIEW}"))
     held = os.open(fresh, os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)
+    with suppress(OSError):  # a file system without locks: nobody can sweep there either
+        fcntl.flock(held, fcntl.LOCK_EX)
     return fresh.rename(base / fresh.name.removeprefix(".")), held
 
 
@@ -145,6 +163,12 @@ def _held(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _exists(path: Path) -> bool:
+    with suppress(OSError):
+        return path.exists()
+    return False
 
 
 @contextmanager

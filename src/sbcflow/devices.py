@@ -13,10 +13,12 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 CUDA_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
+NO_GPU = ("", "-1", "NoDevFiles")
 QUERY = ("nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader")
 
 # Held as long as the process lives: closing a descriptor gives its lock back.
@@ -30,7 +32,8 @@ def usable_gpus() -> list[str]:
         return []
     if VISIBLE in os.environ:
         named = [name.strip() for name in os.environ[VISIBLE].split(",")]
-        return [name for name in named if name and name != "-1"]
+        # CUDA reads the list up to the first that is no GPU.
+        return list(takewhile(lambda name: name not in NO_GPU, named))
     if shutil.which(QUERY[0]) is None:
         return []
     answer = subprocess.run(QUERY, capture_output=True, text=True, timeout=60, check=False)
@@ -41,7 +44,7 @@ def claim_gpu() -> str | None:
     """Keep this process to one GPU that no other sbcflow process of this user has; return it, or None.
 
     Call before JAX starts. With one GPU or none to choose from, nothing is claimed and nothing is set; with
-    all of them claimed, the last is shared.
+    all of them claimed, or no locks where temporary files lie, the last is shared.
     """
     gpus = usable_gpus()
     if len(gpus) < 2:
@@ -58,7 +61,7 @@ def _first_free(gpus: Sequence[str]) -> str:
         descriptor = os.open(folder / f"{gpu.replace('/', '_')}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:
             os.close(descriptor)
             continue
         _claims.append(descriptor)

@@ -124,7 +124,9 @@ def test_make_targets_and_stages_exist(page: Path) -> None:
         if words[0] == "repro":
             assert all(word in stages or not word.islower() or word[0] in "-[" for word in words[1:]), words
     for words in mentions(text, "snakemake"):
-        named = {word for word in words if word.isidentifier() and word.islower()}
+        profiles = {words[i + 1] for i, word in enumerate(words[:-1]) if word == "--profile"}
+        assert all(profile.isupper() or (ROOT / profile).is_dir() for profile in profiles), words
+        named = {word for word in words if word.isidentifier() and word.islower()} - profiles
         assert named <= stages | {"exploratory_sweep", "all"}, words
 
 

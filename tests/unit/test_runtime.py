@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import jax
@@ -10,18 +11,11 @@ import pytest
 
 from sbcflow import runtime
 
-VARIABLES = (
-    "XLA_FLAGS",
-    "JAX_COMPILATION_CACHE_DIR",
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
-    *runtime.ONE_THREAD_VARIABLES,
-)
-
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
-    """An environment without any of the variables, put back afterwards."""
+    """An environment without any of the variables, put back afterwards; views are made in ``tmp_path``."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     values: dict[str, str] = {runtime.CACHE_VARIABLE: str(tmp_path)}
     monkeypatch.setattr(runtime.os, "environ", values)
     return values
@@ -35,9 +29,27 @@ def test_a_fit_runs_on_one_thread(environment: dict[str, str]) -> None:
 
 def test_flags_and_cache_of_the_user_stay(environment: dict[str, str]) -> None:
     environment |= {"XLA_FLAGS": "--xla_dump_to=x", "JAX_COMPILATION_CACHE_DIR": "/mine"}
-    runtime.configure()
+    assert runtime.configure() is None
     assert environment["XLA_FLAGS"].split() == ["--xla_dump_to=x", *runtime.ONE_THREAD_FLAGS]
     assert environment["JAX_COMPILATION_CACHE_DIR"] == "/mine"
+
+
+def test_jax_is_given_a_view_of_the_shared_programs(environment: dict[str, str]) -> None:
+    programs = runtime.configure()
+    assert programs is not None
+    assert programs.shared == runtime.compilation_cache()
+    assert environment["JAX_COMPILATION_CACHE_DIR"] == str(programs.view)
+    # Every program is kept, however small or quick, and none under a name that holds the view's.
+    assert environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
+    assert environment["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] == "-1"
+    assert environment["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] == "none"
+    programs.close()
+
+
+def test_settings_of_the_cache_that_the_user_gave_stay(environment: dict[str, str]) -> None:
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "2"
+    runtime.configure()
+    assert environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "2"
 
 
 def test_configuring_twice_adds_nothing(environment: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from sbcflow.cli import experiments
 from sbcflow.cli.explore import explore_command
+from sbcflow.cli.sweeps import explain_command, replay_command, status_command
 from sbcflow.errors import SbcflowError
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ params_app = typer.Typer(help="Check params.yaml, or put a scenario into it.", n
 app.add_typer(params_app, name="params")
 app.add_typer(experiments.app, name="exp")
 app.command("explore")(explore_command)
+app.command("status")(status_command)
+app.command("explain")(explain_command)
+app.command("replay")(replay_command)
 
 ParamsOption = Annotated[Path, typer.Option("--params", metavar="FILE", help="The file of run values.")]
 

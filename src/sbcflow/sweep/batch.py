@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sbcflow.errors import ArtifactError, ParamsError
 from sbcflow.params import Params, SweepKind
 from sbcflow.sweep.layout import make_batch_id, parse_batch_id, summary_path
-from sbcflow.sweep.plan import PlannedConfig, plan_config, plan_sweep
+from sbcflow.sweep.plan import PlannedConfig, plan_sweep
 
 CONFIGS_PER_JOB = "configs_per_job"
 
@@ -58,12 +58,13 @@ def find_batch(params: Params, kind: SweepKind, batch_id: str) -> Batch:
         ArtifactError: the plan has no such batch, as when a value or the source changed on the way.
     """
     named = parse_batch_id(batch_id)
-    configs = tuple(plan_config(params, kind, index) for index in named.indices)
-    batch = _make_batch(params.sweeps()[kind].id, configs)
-    if batch.batch_id != batch_id:
+    configs = plan_sweep(params, kind)[named.first : named.last + 1]
+    batch = _make_batch(params.sweeps()[kind].id, configs) if configs else None
+    if batch is None or batch.batch_id != batch_id:
         raise ArtifactError(
             f"{batch_id}: the configs {named.first} to {named.last} of the {kind} sweep are now "
-            f"{batch.batch_id}: a value or the source changed while the sweep ran; start it again"
+            f"{batch.batch_id if batch else 'none'}: "
+            "a value or the source changed while the sweep ran; start it again"
         )
     return batch
 

@@ -11,9 +11,10 @@ from sbcflow.errors import EstimationError, SbcflowError
 from sbcflow.params import Params, SweepKind
 from sbcflow.sweep.batch import find_batch
 from sbcflow.sweep.fit import fit_config
-from sbcflow.sweep.job import say
+from sbcflow.sweep.job import explain_os_error, say
 from sbcflow.sweep.job_record import JobLog
 from sbcflow.sweep.key import context_key
+from sbcflow.sweep.layout import config_dir
 from sbcflow.sweep.plan import PlannedConfig
 from sbcflow.sweep.progress import progress_line
 
@@ -42,7 +43,7 @@ def fit_batch(
                 with _first(programs, params, kind, planned):
                     fit_config(params, kind, planned.index)
             except Exception as error:
-                log.fail(planned.config_id, _explain(planned, error))
+                log.fail(planned.config_id, _explain(batch.run_id, planned, error))
             else:
                 log.finish(planned.config_id)
                 say(progress_line(params, kind, planned.config_id))
@@ -68,9 +69,11 @@ def _device() -> str:
     return f"{device.platform} {device.device_kind}"
 
 
-def _explain(planned: PlannedConfig, error: Exception) -> str:
+def _explain(run_id: str, planned: PlannedConfig, error: Exception) -> str:
     message = " ".join(str(error).split())
     if isinstance(error, SbcflowError):
         return f"{planned.config_id}: {message}"
     _LOG.error("the fit of %s failed", planned.config_id, exc_info=error)
+    if isinstance(error, OSError):
+        return f"{planned.config_id}: {explain_os_error(error, config_dir(run_id, planned.config_id))}"
     return f"{planned.config_id}: {type(error).__name__}: {message}"

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from sbcflow.errors import SbcflowError
+from sbcflow.sweep.layout import RUNS
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 SIGNAL_EXIT = 128
@@ -27,9 +28,10 @@ _LOG = logging.getLogger("sbcflow")
 def logged_job(log_path: str | Path) -> Iterator[None]:
     """Run a job with its warnings and log records in ``log_path``.
 
-    A deliberate error ends the job with its one line on the terminal; any other leaves its traceback
-    both there and in the log. SIGTERM and SIGINT drop what is in flight and end the job with 128 + signal;
-    a file is written whole or not at all, so nothing is lost but that.
+    A deliberate error, or one of the system's (a full disk), ends the job with its one line on the
+    terminal; any other leaves its traceback both there and in the log. SIGTERM and SIGINT drop what is
+    in flight and end the job with 128 + signal; a file is written whole or not at all, so nothing is lost
+    but that.
     """
     logging.basicConfig(filename=log_path, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s")
     logging.captureWarnings(True)
@@ -41,9 +43,17 @@ def logged_job(log_path: str | Path) -> Iterator[None]:
     except SbcflowError as error:
         _LOG.error("error: %s", error)
         sys.exit(f"error: {error}")
+    except OSError as error:
+        _LOG.exception("the job failed")
+        sys.exit(f"error: {explain_os_error(error, RUNS)}")
     except Exception:
         _LOG.exception("the job failed")
         raise
+
+
+def explain_os_error(error: OSError, place: str | Path) -> str:
+    """Return in a line what the system refused, and for which file; ``place`` where it does not say."""
+    return f"{error.filename or place}: {error.strerror or error}"
 
 
 def say(line: str) -> None:
@@ -63,6 +73,9 @@ def _stop_on_signals() -> None:
 
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:
+    # A scheduler or an impatient user may say it again, and cut short what is cleaned up now.
+    for again in STOPPING:
+        signal.signal(again, signal.SIG_IGN)
     _LOG.error("stopped by %s", signal.Signals(number).name)
     sys.exit(SIGNAL_EXIT + number)
 

@@ -22,6 +22,22 @@ def write_summary(path: Path, summary: Mapping[str, Any]) -> None:
     write_json(path, {**summary, SEAL: seal(summary)})
 
 
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read a summary as it was written, whatever its key and its draws.
+
+    Raises:
+        ArtifactError: it is missing, truncated or edited.
+    """
+    summary = read_json(path)
+    try:
+        whole = isinstance(summary, dict) and summary.get(SEAL) == seal(summary)
+    except (ValueError, RecursionError):  # an infinity, spelled as a number
+        whole = False
+    if not whole:
+        raise ArtifactError(f"{path}: was edited after it was written: its seal does not match")
+    return dict(summary)
+
+
 def read_summary(sweep: SweepSettings, planned: PlannedConfig) -> dict[str, Any]:
     """Read the summary of a planned config.
 
@@ -31,11 +47,11 @@ def read_summary(sweep: SweepSettings, planned: PlannedConfig) -> dict[str, Any]
     """
     path = summary_path(sweep.id, planned.config_id)
     try:
-        summary = read_json(path)
+        summary = read_sealed(path)
         _check(sweep, planned, summary)
     except ArtifactError as error:
         raise ArtifactError(f"{error}; to fit it again: rm -r {path.parent}") from None
-    return dict(summary)
+    return summary
 
 
 def seal(summary: Mapping[str, Any]) -> str:
@@ -44,12 +60,19 @@ def seal(summary: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
 
-def _check(sweep: SweepSettings, planned: PlannedConfig, summary: Any) -> None:  # noqa: ANN401
-    path = summary_path(sweep.id, planned.config_id)
-    if not isinstance(summary, dict) or summary.get("key") != planned.key:
+def check_key(path: Path, planned: PlannedConfig, summary: Mapping[str, Any]) -> None:
+    """Check that the summary at ``path`` is of a planned config.
+
+    Raises:
+        ArtifactError: it carries another key.
+    """
+    if summary.get("key") != planned.key:
         raise ArtifactError(f"{path}: does not carry its config's key {planned.key}")
-    if summary.get(SEAL) != seal(summary):
-        raise ArtifactError(f"{path}: was edited after it was written: its seal does not match")
+
+
+def _check(sweep: SweepSettings, planned: PlannedConfig, summary: Mapping[str, Any]) -> None:
+    path = summary_path(sweep.id, planned.config_id)
+    check_key(path, planned, summary)
     if sweep.save_samples:
         draws = draws_path(sweep.id, planned.config_id)
         if not draws.is_file() or sha256_of(draws) != summary["draws_sha256"]:
