@@ -16,7 +16,6 @@ import os
 import re
 import secrets
 import shutil
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from sbcflow.errors import ArtifactError
+from sbcflow.locks import closing
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -33,7 +33,6 @@ ZIP_FILE_MODE = 0o644 << 16
 ZIP_UNIX = 3
 TOKEN_BYTES = 6
 LEFTOVER = re.compile(rf"[.].+[.][0-9a-f]{{{2 * TOKEN_BYTES}}}[.]tmp", re.DOTALL)
-POLL_SECONDS = 0.05
 
 
 @contextmanager
@@ -69,7 +68,7 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh, descriptor = _new_folder(target)
-    with _closing(descriptor):
+    with closing(descriptor):
         try:
             yield fresh
             _put_in_place(fresh, target)
@@ -96,26 +95,6 @@ def remove_leftovers(folder: Path | str) -> list[Path]:
         folders[:] = [name for name in folders if name not in found]
         removed += [path for name in found if _remove_unless_held(path := Path(parent, name))]
     return removed
-
-
-@contextmanager
-def locked(path: Path | str, timeout: float | None = None) -> Iterator[bool]:
-    """Hold the lock file ``path`` while the block runs, alone among processes and threads.
-
-    Waits for its turn, at most ``timeout`` seconds if given. The kernel drops the lock with the
-    process, however that ends; the file itself stays, and blocks nobody. Yields whether the lock is
-    held: False where the file system has none, and the block then runs without.
-
-    Raises:
-        ArtifactError: the lock file cannot be made, or somebody held it for all of ``timeout``.
-    """
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be locked: {_reason(error)}") from None
-    with _closing(descriptor):
-        yield _wait_for_lock(descriptor, Path(path), timeout)
 
 
 def write_bytes(path: Path | str, value: bytes) -> None:
@@ -282,7 +261,7 @@ def _holding_folder(path: Path) -> Iterator[None]:
     except OSError:
         yield
         return
-    with _closing(descriptor):
+    with closing(descriptor):
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -293,43 +272,13 @@ def _remove_unless_held(path: Path) -> bool:
     # To be locked on NFS a file must be open for writing; a folder cannot, there.
     flags = (os.O_RDONLY if is_folder else os.O_RDWR) | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        with _closing(os.open(path, flags)) as descriptor:
+        with closing(os.open(path, flags)) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Under the lock: a writer that has only made it finds it gone, and makes another.
             shutil.rmtree(path) if is_folder else path.unlink()
     except OSError:
         return False
     return True
-
-
-def _wait_for_lock(descriptor: int, path: Path, timeout: float | None) -> bool:
-    deadline = None if timeout is None else time.monotonic() + timeout
-    try:
-        if deadline is None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        while deadline is not None and not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                raise ArtifactError(f"{path}: another process has held this lock for over {timeout:g} s")
-            time.sleep(POLL_SECONDS)
-    except OSError:
-        return False
-    return True
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@contextmanager
-def _closing(descriptor: int) -> Iterator[int]:
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_constant(name: str) -> NoReturn:

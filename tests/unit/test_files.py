@@ -3,20 +3,14 @@
 import errno
 import hashlib
 import os
-import re
-import signal
 import stat
-import subprocess
-import sys
-import textwrap
 import threading
-import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from killed_process import SAY, process
 
-from sbcflow import files
+from sbcflow import files, locks
 from sbcflow.errors import ArtifactError
 
 
@@ -154,7 +148,6 @@ def test_a_failing_swap_puts_the_old_folder_back(tmp_path, monkeypatch):
 
 # Other processes, which say on stdout when they have come to the point that a test is about.
 
-SAY = "print('here', flush=True); time.sleep(600)"
 WRITING = f"""
     with files.replacing('a') as stream:
         stream.write(b'half'); stream.flush(); {SAY}
@@ -171,24 +164,6 @@ SWAPPING = f"""
     with files.replacing_folder('d') as fresh:
         (fresh / 'new').touch()
 """
-LOCKING = f"""
-    with files.locked('lock') as held:
-        assert held
-        {SAY}
-"""
-
-
-@contextmanager
-def process(folder, code):
-    """Run ``code`` in a process of its own until it says that it is there; kill it with -9 at the end."""
-    program = "import os, pathlib, time\nfrom sbcflow import files\n" + textwrap.dedent(code)
-    with subprocess.Popen([sys.executable, "-c", program], cwd=folder, stdout=subprocess.PIPE) as child:
-        try:
-            assert child.stdout.readline() == b"here\n"
-            yield child
-        finally:
-            child.kill()
-    assert child.returncode == -signal.SIGKILL
 
 
 def names_in(folder) -> list[str]:
@@ -335,72 +310,12 @@ def test_without_locks_writers_go_on_and_nothing_is_removed(old, monkeypatch, co
     files.write_bytes(old / "a", b"new")
     with files.replacing_folder(old / "d") as fresh:
         (fresh / "new").touch()
-    with files.locked(old / "lock") as held, files.locked(old / "lock", timeout=0) as held_again:
+    with locks.locked(old / "lock") as held, locks.locked(old / "lock", timeout=0) as held_again:
         assert (held, held_again) == (False, False)
     assert files.remove_leftovers(old) == []
     assert names_in(old) == [".left.0123456789ab.tmp", "a", "d", "lock"]
     assert (old / "a").read_bytes() == b"new"
     assert names_in(old / "d") == ["new"]
-
-
-def test_a_lock_is_held_alone(tmp_path):
-    path = tmp_path / "deep" / "lock"
-    with files.locked(path) as held:
-        assert held
-        with pytest.raises(ArtifactError) as caught, files.locked(path, timeout=0.1):
-            pytest.fail("two hold it")
-        assert str(caught.value) == f"{path}: another process has held this lock for over 0.1 s"
-    with files.locked(path, timeout=0) as held:
-        assert held
-
-
-@pytest.mark.parametrize("timeout", [None, 60])
-def test_a_lock_is_waited_for(tmp_path, timeout):
-    order = []
-
-    def wait():
-        with files.locked(tmp_path / "lock", timeout=timeout):
-            order.append("second")
-
-    with files.locked(tmp_path / "lock"):
-        second = threading.Thread(target=wait)
-        second.start()
-        time.sleep(0.2)
-        order.append("first")
-    second.join()
-    assert order == ["first", "second"]
-
-
-def test_a_failing_block_frees_its_lock(tmp_path):
-    with pytest.raises(OSError, match="disk on fire"), files.locked(tmp_path / "lock"):
-        _raise()
-    with files.locked(tmp_path / "lock", timeout=0) as held:
-        assert held
-
-
-def test_a_lock_does_not_outlive_its_process(tmp_path):
-    with (
-        process(tmp_path, LOCKING),
-        pytest.raises(ArtifactError, match="lock: another"),
-        files.locked(tmp_path / "lock", timeout=0),
-    ):
-        pytest.fail("two hold it")
-    with files.locked(tmp_path / "lock", timeout=0) as held:
-        assert held
-
-
-def test_a_lock_does_not_pass_to_programs_that_its_process_started(tmp_path):
-    start = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'])"
-    with process(tmp_path, LOCKING.replace("assert held", f"assert held; {start}")):
-        pass
-    with files.locked(tmp_path / "lock", timeout=0) as held:
-        assert held
-
-
-def test_a_lock_that_cannot_be_made_is_named(tmp_path):
-    message = f"^{re.escape(str(tmp_path))}: cannot be locked: "
-    with pytest.raises(ArtifactError, match=message), files.locked(tmp_path):
-        pytest.fail("a folder is no lock file")
 
 
 def test_sha256(tmp_path):

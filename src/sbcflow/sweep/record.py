@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sbcflow import manifest
 from sbcflow.errors import ArtifactError
-from sbcflow.files import locked, remove_leftovers
+from sbcflow.files import remove_leftovers
+from sbcflow.locks import locked
 from sbcflow.manifest import Manifest, RunKind
 from sbcflow.provenance import environment, git_state, new_experiment_id
 from sbcflow.sweep.layout import manifest_path, run_dir, run_lock_path

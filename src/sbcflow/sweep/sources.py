@@ -33,6 +33,7 @@ NOT_NUMERIC: Mapping[str, str] = {
     "sbcflow.errors": "messages only",
     "sbcflow.params": "checks the values; those that matter are in the key themselves",
     "sbcflow.files": "how files are written, not what is in them",
+    "sbcflow.locks": "who goes first",
     "sbcflow.provenance": "records of where a fit ran",
     "sbcflow.sweep": "an empty package",
     "sbcflow.sweep.execution": "records of how a fit ran",
