@@ -1,8 +1,13 @@
 # Run values, checked as the workflow is parsed, and the plans made from them. Nothing here writes.
+from pathlib import Path
+
 from sbcflow import params as run_values
 from sbcflow.errors import SbcflowError
 from sbcflow.sweep import layout, resources
 from sbcflow.sweep.batch import CONFIGS_PER_JOB, configs_per_job, plan_batches
+from sbcflow.sweep.stage import check_params_stayed
+
+PARAMS_TEXT = Path(run_values.PARAMS_FILE).read_bytes()
 
 try:
     BATCH_SIZE = configs_per_job(config)
@@ -24,6 +29,14 @@ def unfinished_batches(wildcards):
         for batch in batches
         if batch.missing()
     ]
+
+
+def check_stage():
+    """End a stage of DVC with an error if it would be recorded with other values than its own."""
+    try:
+        check_params_stayed(PARAMS_TEXT)
+    except SbcflowError as error:
+        raise SystemExit(f"error: {error}") from None
 
 
 def either(*sections):

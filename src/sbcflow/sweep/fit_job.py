@@ -36,7 +36,7 @@ def fit_batch(
     batch = find_batch(params, kind, batch_id)
     missing = batch.missing()
     with JobLog(record, batch_id, [one.config_id for one in missing]).running() as log:
-        _LOG.info("%d of %d configs to fit, on %s", len(missing), len(batch.configs), _device())
+        _LOG.info("%d of %d configs to fit, on %s", len(missing), len(batch.configs), _where())
         for planned in missing:
             log.begin(planned.config_id)
             try:
@@ -60,6 +60,11 @@ def _first(
         return nullcontext()
     context = context_key(params, params.sweeps()[kind])
     return programs.first(f"{context[:16]}-{planned.n_visitors}-{_device().replace(' ', '_')}")
+
+
+def _where() -> str:
+    platform, _, kind = _device().partition(" ")
+    return "the CPU: JAX sees no GPU" if platform == "cpu" else f"a GPU: {kind}"
 
 
 def _device() -> str:
