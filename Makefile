@@ -33,7 +33,7 @@ test-pytyche: setup  ## compare corrections, intervals and runs/ with the publis
 	pytest -m pytyche tests/statistical/test_pytyche.py
 
 test-faults: setup  ## kill, damage and crowd real runs: 50 kills -9, full disks, altered files
-	pytest -m faults tests/faults $(FAULTS)
+	pytest -n 2 -m faults tests/faults $(FAULTS)
 
 test-slurm: setup  ## bring up a real Slurm on this machine (Debian, root) and run sweeps on it
 	pytest -m slurm tests/cluster $(SLURM)

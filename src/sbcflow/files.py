@@ -9,6 +9,7 @@ writers go on without them and nothing is taken for a leftover.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -28,6 +29,7 @@ from sbcflow.locks import closing
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 ZIP_FILE_MODE = 0o644 << 16
 ZIP_UNIX = 3
@@ -52,8 +54,11 @@ def replacing(path: Path | str) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
             # Before the file is closed: its lock ends with that.
             os.replace(temporary, target)  # noqa: PTH105
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        # The system does not say which file a full disk cut off.
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            error.filename = str(target)
         raise
     sync_folder(target.parent)
 

@@ -417,3 +417,13 @@ def test_no_npz(tmp_path):
         files.read_npz(tmp_path / "a.npy")
     with pytest.raises(ArtifactError, match=r"b\.npz: no such file"):
         files.read_npz(tmp_path / "b.npz")
+
+
+def test_an_error_that_names_no_file_gets_its_name(tmp_path):
+    for error, named in (
+        (OSError(errno.ENOSPC, "full"), tmp_path / "a"),
+        (OSError(errno.EIO, "bad", "b"), "b"),
+    ):
+        with pytest.raises(OSError, match=error.strerror) as caught, files.replacing(tmp_path / "a"):
+            raise error
+        assert caught.value.filename == str(named)

@@ -14,7 +14,7 @@ from sbcflow.sweep.fit import fit_config
 from sbcflow.sweep.job import explain_os_error, say
 from sbcflow.sweep.job_record import JobLog
 from sbcflow.sweep.key import context_key
-from sbcflow.sweep.layout import config_dir
+from sbcflow.sweep.layout import config_dir, summary_path
 from sbcflow.sweep.plan import PlannedConfig
 from sbcflow.sweep.progress import progress_line
 
@@ -38,6 +38,8 @@ def fit_batch(
     with JobLog(record, batch_id, [one.config_id for one in missing]).running() as log:
         _LOG.info("%d of %d configs to fit, on %s", len(missing), len(batch.configs), _where())
         for planned in missing:
+            if summary_path(batch.run_id, planned.config_id).exists():
+                continue  # a job that outlived its Snakemake was first
             log.begin(planned.config_id)
             try:
                 with _first(programs, params, kind, planned):
