@@ -419,11 +419,9 @@ def test_no_npz(tmp_path):
         files.read_npz(tmp_path / "b.npz")
 
 
-def test_an_error_that_names_no_file_gets_its_name(tmp_path):
-    for error, named in (
-        (OSError(errno.ENOSPC, "full"), tmp_path / "a"),
-        (OSError(errno.EIO, "bad", "b"), "b"),
-    ):
+def test_a_full_disk_names_the_file_and_other_errors_are_left_alone(tmp_path):
+    errors = {OSError(errno.ENOSPC, "full"): str(tmp_path / "a"), OSError(errno.EIO, "bad"): None}
+    for error, named in errors.items():
         with pytest.raises(OSError, match=error.strerror) as caught, files.replacing(tmp_path / "a"):
             raise error
-        assert caught.value.filename == str(named)
+        assert caught.value.filename == named
