@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 CUDA_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 NO_GPU = ("", "-1", "NoDevFiles")
 QUERY = ("nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader")
+QUERY_SECONDS = 60.0
 
 # Held as long as the process lives: closing a descriptor gives its lock back.
 _claims: list[int] = []
@@ -34,10 +34,11 @@ def usable_gpus() -> list[str]:
         named = [name.strip() for name in os.environ[VISIBLE].split(",")]
         # CUDA reads the list up to the first that is no GPU.
         return list(takewhile(lambda name: name not in NO_GPU, named))
-    if shutil.which(QUERY[0]) is None:
+    try:
+        answer = subprocess.run(QUERY, capture_output=True, text=True, timeout=QUERY_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
         return []
-    answer = subprocess.run(QUERY, capture_output=True, text=True, timeout=60, check=False)
-    return answer.stdout.split() if answer.returncode == 0 else []
+    return answer.stdout.split()
 
 
 def claim_gpu() -> str | None:

@@ -57,6 +57,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         os.close(descriptor)
 
 
+def test_a_driver_that_does_not_answer_is_no_gpu(
+    machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("GPU-1a\n/bin/sleep 600")
+    monkeypatch.setattr(devices, "QUERY_SECONDS", 0.2)
+    assert usable_gpus() == []
+
+
 @contextmanager
 def _claiming() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start a process that claims a GPU; give it with the one that it has got, and set for JAX."""

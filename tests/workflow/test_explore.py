@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workflow_project import Project, count_fits
 
 from sbcflow.explore.plan import PlannedExperiment, plan_experiments
 from sbcflow.sweep.layout import aggregate_path, run_dir, summary_path
 from sbcflow.validate import validate
+from workflow_project import Project, count_fits
 
 KEY = "exploratory_sweep.n_configs"
 COMMAND = """\

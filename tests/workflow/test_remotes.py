@@ -12,6 +12,7 @@ from typing import Protocol
 
 import pytest
 from s3_server import Bucket, environment, s3_server
+
 from workflow_project import Project, count_fits
 
 RUNS = ("smoke-corrections", "smoke-evaluation", "smoke-test", "smoke-train")
