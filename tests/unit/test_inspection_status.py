@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from sbcflow.params import Params
 from sbcflow.sweep.key import context_ingredients
 from sbcflow.sweep.layout import aggregate_path, job_record_path, manifest_path, run_dir, summary_path
 from sbcflow.sweep.plan import plan_sweep
+
+PATIENCE = 60.0  # seconds, for what ends by itself
 
 RUN = "pilot-train"
 
@@ -418,7 +422,7 @@ def test_a_watch_prints_a_block_a_change_and_ends_when_all_is_gathered(params: P
         _gather(params)
         rest = running.stdout.read()
         assert "gathered: yes\n" in rest and "\033" not in rest
-        assert running.wait(10) == 0
+        assert running.wait(PATIENCE) == 0
 
 
 def test_a_watch_ends_quietly_on_an_interrupt(params: Params) -> None:
@@ -427,16 +431,27 @@ def test_a_watch_ends_quietly_on_an_interrupt(params: Params) -> None:
         line = json.loads(running.stdout.readline())
         assert [one["counts"]["missing"] for one in line] == [12]
         running.send_signal(signal.SIGINT)
-        assert running.wait(10) == 130
+        assert running.wait(PATIENCE) == 130
         assert (running.stdout.read(), running.stderr.read()) == ("", "")
 
 
 MAIN = "import sys; from sbcflow.cli import main; main()"
 
 
-def _watching(*options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", MAIN, "status", RUN, "--watch", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@contextmanager
+def _watching(*options: str) -> Iterator[subprocess.Popen[str]]:
+    """Watch in a process of its own, which is gone at the end, and hears SIGINT whatever this one does."""
+    with subprocess.Popen(
+        [sys.executable, "-c", MAIN, "status", RUN, "--watch", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def _block(running: subprocess.Popen[str]) -> list[str]:
