@@ -435,7 +435,13 @@ def test_a_watch_ends_quietly_on_an_interrupt(params: Params) -> None:
         assert (running.stdout.read(), running.stderr.read()) == ("", "")
 
 
-MAIN = "import sys; from sbcflow.cli import main; main()"
+# A process that is started in the background may have been told to ignore SIGINT.
+MAIN = """\
+import signal
+from sbcflow.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
 
 
 @contextmanager
@@ -446,7 +452,6 @@ def _watching(*options: str) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         try:
             yield running
