@@ -9,12 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from sbcflow.errors import ArtifactError
 from sbcflow.params import Params, parse
-from sbcflow.sweep.plan import config_seeds, find_config, plan_config, plan_sweep
+from sbcflow.sweep.plan import config_seeds, plan_sweep
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,11 +78,3 @@ def test_planning_imports_no_jax() -> None:
         "sys.exit(any(name in sys.modules for name in ('jax', 'numpyro', 'dvc', 'snakemake')))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
-
-
-def test_find_config_refuses_a_stale_folder() -> None:
-    params = _params()
-    planned = plan_config(params, "train", 3)
-    assert find_config(params, "train", planned.config_id) == planned
-    with pytest.raises(ArtifactError, match=r"config 3 of the train sweep is now 0003-.*start it again"):
-        find_config(params, "train", "0003-00000000")

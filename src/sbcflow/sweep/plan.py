@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from sbcflow.errors import ArtifactError
 from sbcflow.generators import make_family
 from sbcflow.params import Params, SweepKind
 from sbcflow.sweep.key import fit_key
-from sbcflow.sweep.layout import make_config_id, parse_config_id
+from sbcflow.sweep.layout import make_config_id
 
 KIND_CODES: Mapping[SweepKind, int] = MappingProxyType({"train": 0, "test": 1, "exploratory": 2})
 
@@ -76,22 +75,6 @@ def plan_config(params: Params, kind: SweepKind, index: int) -> PlannedConfig:
         key=key,
         config_id=make_config_id(index, key),
     )
-
-
-def find_config(params: Params, kind: SweepKind, config_id: str) -> PlannedConfig:
-    """Return the planned config whose folder is ``config_id``.
-
-    Raises:
-        ArtifactError: the plan has no such config, as when a value or the source changed on the way.
-    """
-    index = parse_config_id(config_id).index
-    planned = plan_config(params, kind, index)
-    if planned.config_id != config_id:
-        raise ArtifactError(
-            f"{config_id}: config {index} of the {kind} sweep is now {planned.config_id}: "
-            "a value or the source changed while the sweep ran; start it again"
-        )
-    return planned
 
 
 def _order(n_configs: int, scales: Sequence[int]) -> Iterator[tuple[int, int]]:
