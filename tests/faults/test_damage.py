@@ -303,7 +303,8 @@ def test_a_killed_snakemake_leaves_fits_that_go_on(sweep: Sweep, more: Table) ->
     orphans = [pid for pid, words in first.processes().items() if "fit.py" in words]
     send(first.process_of("bin/snakemake"), signal.SIGKILL)
     assert first.end() == REFUSED
-    assert "exited with -9" in first.said and errors(first.said) == []
+    # A shell that DVC starts for the stage either becomes snakemake (bash) or waits for it (dash).
+    assert re.search(r"exited with (-9|137)$", first.said, re.M) and errors(first.said) == []
     for pid in orphans:
         send(pid, signal.SIGSTOP)
     sweep.release()
