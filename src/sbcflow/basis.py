@@ -6,13 +6,17 @@ of a categorical one. Curve columns are natural cubic splines in the Demmler-Rei
 and Reinsch 1975; Wood 2017, section 5.3.6): orthogonal to constant and line, the wigglier ones scaled down so
 that equal prior variances penalise the integrated squared second derivative. Interaction columns
 are standardised products of main columns of two different features.
+
+A block's columns are computed as rows of an array (n_columns, m): each column lies in one piece, so that
+making one is a pass over contiguous memory.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, groupby
+from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +60,13 @@ class Structure:
         return 1 + sum(self.group_sizes)
 
     @property
+    def pair_runs(self) -> tuple[tuple[int, int, int], ...]:
+        """The pairs as (left, first, stop): a main column times a run of those after it, in pairs' order."""
+        partners = groupby(self.pairs, key=itemgetter(0))
+        runs = [(left, [right for _, right in run]) for left, run in partners]
+        return tuple((left, rights[0], rights[-1] + 1) for left, rights in runs)
+
+    @property
     def group_of_column(self) -> tuple[int, ...]:
         """Index into GROUPS of each column; -1 for the constant."""
         sizes = self.group_sizes
@@ -65,7 +76,7 @@ class Structure:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Affine:
-    """``(clip(x, low, high) - centre) * factor`` for each of m columns; arrays (m,) float32."""
+    """``(clip(x, low, high) - centre) * factor`` of each of k columns (k, m); arrays (k,) float32."""
 
     low: jax.Array
     high: jax.Array
@@ -73,15 +84,16 @@ class Affine:
     factor: jax.Array
 
     def __call__(self, raw: jax.Array) -> jax.Array:
-        return (jnp.clip(raw, self.low, self.high) - self.centre) * self.factor
+        low, high, centre, factor = (a[:, None] for a in (self.low, self.high, self.centre, self.factor))
+        return (jnp.clip(raw, low, high) - centre) * factor
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Curve:
-    """A spline of one feature, ``[1, t, terms(t)] @ map`` with t the feature clamped and put on 0..1.
+    """A spline of one feature, ``map @ [1, t, terms(t)]`` with t the feature clamped and put on 0..1.
 
-    ``knots`` (n_knots,) on that range, ``map`` (n_knots, n_knots - 2); float32.
+    ``knots`` (n_knots,) on that range, ``map`` (n_knots - 2, n_knots); float32.
     """
 
     low: jax.Array
@@ -91,7 +103,7 @@ class Curve:
 
     def __call__(self, raw: jax.Array) -> jax.Array:
         position = (jnp.clip(raw, self.low, self.high) - self.low) / (self.high - self.low)
-        return _spline_columns(position, self.knots) @ self.map
+        return self.map @ _spline_columns(position, self.knots)
 
 
 @jax.tree_util.register_dataclass
@@ -105,35 +117,36 @@ class Basis:
     structure: Structure = field(metadata={"static": True})
 
     def columns(self, values: jax.Array) -> jax.Array:
-        """Return the columns (m, n_columns) float32 at covariate values (m, n_features) float32."""
-        main = self.main(_main_source(self.structure, values))
-        parts = [jnp.ones((values.shape[0], 1), main.dtype), main]
+        """Return the columns (n_columns, m) float32 at covariate values (m, n_features) float32."""
+        by_feature = values.T
+        main = self.main(_main_source(self.structure, by_feature))
+        parts = [jnp.ones((1, len(values)), main.dtype), main]
         parts += [
-            curve(values[:, source])
+            curve(by_feature[source])
             for curve, source in zip(self.curves, self.structure.curve_source, strict=True)
         ]
         if self.structure.pairs:
-            left, right = np.array(self.structure.pairs).T
-            parts.append(self.pairs(main[:, left] * main[:, right]))
-        return jnp.concatenate(parts, axis=1)
+            products = [main[left] * main[first:stop] for left, first, stop in self.structure.pair_runs]
+            parts.append(self.pairs(jnp.concatenate(products)))
+        return jnp.concatenate(parts)
 
 
-def _main_source(structure: Structure, values: jax.Array) -> jax.Array:
+def _main_source(structure: Structure, by_feature: jax.Array) -> jax.Array:
     """Return the raw main columns: a feature's values, or the indicator of one of its levels."""
-    level = np.array(structure.main_level, dtype=np.float32)
-    source = values[:, np.array(structure.main_source)]
-    return jnp.where(level >= 0, (source == level).astype(values.dtype), source)
+    level = np.array(structure.main_level, dtype=np.float32)[:, None]
+    source = jnp.stack([by_feature[feature] for feature in structure.main_source])
+    return jnp.where(level >= 0, (source == level).astype(source.dtype), source)
 
 
 def _spline_columns(position: jax.Array, knots: jax.Array) -> jax.Array:
-    """Return constant, line and the n_knots - 2 further terms of natural cubic splines, (m, n_knots).
+    """Return constant, line and the n_knots - 2 further terms of natural cubic splines, (n_knots, m).
 
     Hastie, Tibshirani and Friedman (2009), equations 5.4 and 5.5; linear outside the outer knots.
     """
-    cubes = jnp.maximum(position[:, None] - knots, 0.0) ** 3
-    slopes = (cubes[:, :-1] - cubes[:, -1:]) / (knots[-1] - knots[:-1])
-    terms = slopes[:, :-1] - slopes[:, -1:]
-    return jnp.concatenate([jnp.ones_like(position)[:, None], position[:, None], terms], axis=1)
+    cubes = jnp.maximum(position - knots[:, None], 0.0) ** 3
+    slopes = (cubes[:-1] - cubes[-1:]) / (knots[-1] - knots[:-1])[:, None]
+    terms = slopes[:-1] - slopes[-1:]
+    return jnp.concatenate([jnp.ones_like(position)[None], position[None], terms])
 
 
 _compiled_spline_columns = jax.jit(_spline_columns)
@@ -253,7 +266,7 @@ def _fit_curve(feature: FloatArray, knots: FloatArray) -> Curve:
 
 
 def _demmler_reinsch_map(position: FloatArray, knots: FloatArray) -> FloatArray:
-    """Return the map (n_knots, n_knots - 2) from the spline columns to orthogonal, scaled curves."""
+    """Return the map (n_knots - 2, n_knots) from the spline columns to orthogonal, scaled curves."""
     line, terms = np.split(_spline_columns64(position, knots), [2], axis=1)
     on_line = np.linalg.lstsq(line, terms, rcond=None)[0]
     residual = terms - line @ on_line
@@ -262,12 +275,12 @@ def _demmler_reinsch_map(position: FloatArray, knots: FloatArray) -> FloatArray:
     bend = np.diff(_spline_columns64(grid, knots)[:, 2:], n=2, axis=0) * N_CURVATURE_GRID**2
     roughness, vectors = scipy.linalg.eigh(bend.T @ bend / N_CURVATURE_GRID, gram)
     scaled = vectors * np.sqrt(roughness[0] / roughness)
-    return np.concatenate([-on_line @ scaled, scaled])
+    return np.concatenate([-on_line @ scaled, scaled]).T
 
 
 def _spline_columns64(position: FloatArray, knots: FloatArray) -> FloatArray:
     with jax.enable_x64(True):
-        return np.asarray(_compiled_spline_columns(position, knots))
+        return np.asarray(_compiled_spline_columns(position, knots)).T
 
 
 def _fit_pairs(structure: Structure, main: FloatArray) -> Affine:

@@ -23,9 +23,10 @@ BLOCKS_WANTED = 8
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Block:
-    """Visitors of one arm: ``values`` (block, n_features or n_columns), ``outcome`` and ``weight`` (block,).
+    """Visitors of one arm: ``values`` (block, n_features), ``outcome`` and ``weight`` (block,).
 
-    ``weight`` is 1 for a visitor and 0 for padding; a stack of blocks has one more leading axis.
+    ``weight`` is 1 for a visitor and 0 for padding; a stack of blocks has one more leading axis. In a
+    materialised design ``values`` are the columns, (n_columns, block).
     """
 
     values: jax.Array
@@ -39,15 +40,17 @@ class Block:
 class Design:
     """A stack of blocks and the basis that turns their covariates into columns.
 
-    ``basis`` is None where the values are columns already. ``n`` is the number of visitors.
+    ``basis`` is None where the values are columns already. ``n`` is the number of visitors, who are in the
+    first ``n_filled`` blocks.
     """
 
     blocks: Block
     basis: Basis | None
     n: jax.Array
+    n_filled: jax.Array
 
     def columns(self, block: Block) -> jax.Array:
-        """Return the columns (block, n_columns) float32 of one block."""
+        """Return the columns (n_columns, block) float32 of one block."""
         return block.values if self.basis is None else self.basis.columns(block.values)
 
     def materialised(self) -> Design:
@@ -86,6 +89,7 @@ def make_design(
         Block(lay(values), lay(outcome), lay(np.ones(len(arm))), jax.device_put(block_arm)),
         basis,
         jax.device_put(np.float32(len(arm))),
+        jax.device_put(np.int32(blocks_per_arm.sum())),
     )
 
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sbcflow.data import FloatArray
 from sbcflow.design import Block, Design
 
 Sums = TypeVar("Sums")
@@ -30,23 +31,31 @@ HERMITE_WEIGHTS = (_weights / _weights.sum()).astype(np.float32)
 class Curvature:
     """A quadratic log likelihood of D = K x n_columns coefficients c: -c'Hc/2 + g'c - squares/2.
 
-    ``precision`` H (D, D), ``linear`` g (D,), ``squares`` () and ``n`` () float64. With sigma all
+    ``precision`` H (D, D), ``linear`` g (D,), float64, ``squares`` and ``n``. With sigma all
     three are divided by sigma^2 and n log(sigma) is taken off; without (conversion) both are 0.
     """
 
-    precision: jax.Array
-    linear: jax.Array
-    squares: jax.Array
-    n: jax.Array
+    precision: FloatArray
+    linear: FloatArray
+    squares: float
+    n: float
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Slope:
+    """The conversion part at a point, by arm: log likelihood (K,) and score (K, d)."""
+
+    log_likelihood: jax.Array
+    score: jax.Array
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Expansion:
-    """The conversion part at a point, by arm: log likelihood (K,), score (K, d), Gram (K, d, d)."""
+    """The conversion part at a point: its slope and, by arm, the Gram (K, d, d)."""
 
-    log_likelihood: jax.Array
-    score: jax.Array
+    slope: Slope
     gram: jax.Array
 
 
@@ -55,17 +64,36 @@ def arm_coefficients(coef: jax.Array) -> jax.Array:
     return coef.at[1:].add(coef[0])
 
 
-def _sum_by_arm(design: Design, n_arms: int, one: Callable[[Block, jax.Array], Sums]) -> Sums:
-    """Sum ``one(block, columns)`` over the blocks of each arm: leaves (n_arms, ...) float64."""
+def _sum_by_arm(
+    design: Design,
+    n_arms: int,
+    one: Callable[..., Sums],
+    *of_visitors: jax.Array,
+    stride: jax.Array | int = 1,
+) -> Sums:
+    """Sum ``one(block, columns, *of_visitors)`` over the blocks of each arm: leaves (n_arms, ...) float64.
 
-    def step(total: Sums, block: Block) -> tuple[Sums, None]:
-        added = one(block, design.columns(block))
-        return jax.tree.map(lambda t, a: t.at[block.arm].add(a.astype(t.dtype)), total, added), None
+    ``of_visitors`` are further arrays (n_blocks, block); ``stride`` takes every so many blocks only. Blocks
+    without a visitor are not looked at.
+    """
 
-    first = jax.tree.map(lambda leaf: leaf[0], design.blocks)
-    shapes = jax.eval_shape(lambda block: one(block, design.columns(block)), first)
+    def block_at(i: jax.Array | int) -> tuple[Block, *tuple[jax.Array, ...]]:
+        return jax.tree.map(
+            lambda leaf: jax.lax.dynamic_index_in_dim(leaf, i, keepdims=False), (design.blocks, *of_visitors)
+        )
+
+    def added(block: Block, *of_block: jax.Array) -> Sums:
+        return one(block, design.columns(block), *of_block)
+
+    def step(i: jax.Array, total: Sums) -> Sums:
+        block, *of_block = block_at(i * stride)
+        return jax.tree.map(
+            lambda t, a: t.at[block.arm].add(a.astype(t.dtype)), total, added(block, *of_block)
+        )
+
+    shapes = jax.eval_shape(added, *block_at(0))
     zero = jax.tree.map(lambda leaf: jnp.zeros((n_arms, *leaf.shape)), shapes)
-    return jax.lax.scan(step, zero, design.blocks)[0]
+    return jax.lax.fori_loop(0, -(-design.n_filled // stride), step, zero)
 
 
 def _bernoulli(block: Block, predictor: jax.Array) -> jax.Array:
@@ -81,67 +109,100 @@ class Conversions:
     design: Design
 
     def log_likelihood(self, coef: jax.Array, noise: jax.Array) -> jax.Array:
-        """Return the log likelihood () float64 of coefficients (K, d); conversion has no ``noise``."""
+        """Return the log likelihood () float64 of coefficients (K, d); conversion has no ``noise``.
+
+        Its gradient comes of the same pass.
+        """
         del noise
-        by_arm = arm_coefficients(coef).astype(jnp.float32)
-
-        def one(block: Block, columns: jax.Array) -> jax.Array:
-            return jnp.sum(_bernoulli(block, columns @ by_arm[block.arm]))
-
-        return jnp.sum(_sum_by_arm(self.design, len(coef), one))
+        return _log_likelihood(self.design, coef)
 
     def log_likelihoods(self, coefs: jax.Array) -> jax.Array:
         """Return the log likelihoods (m,) float64 of m sets of coefficients (m, K, d), in one pass."""
         by_arm = jax.vmap(arm_coefficients)(coefs).astype(jnp.float32)
 
         def one(block: Block, columns: jax.Array) -> jax.Array:
-            predictors = by_arm[:, block.arm] @ columns.T
+            predictors = by_arm[:, block.arm] @ columns
             return jnp.sum(jax.vmap(lambda p: _bernoulli(block, p))(predictors), axis=1)
 
         return jnp.sum(_sum_by_arm(self.design, coefs.shape[1], one), axis=0)
 
-    def expand(self, coef: jax.Array) -> Expansion:
-        """Return log likelihood, score and Gram at coefficients (K, d): one Newton pass."""
-        by_arm = arm_coefficients(coef).astype(jnp.float32)
+    def expand(self, coef: jax.Array, stride: jax.Array | int = 1) -> Expansion:
+        """Return log likelihood, score and Gram at coefficients (K, d): one Newton pass.
 
-        def one(block: Block, columns: jax.Array) -> Expansion:
-            predictor = columns @ by_arm[block.arm]
-            rate = jax.nn.sigmoid(predictor)
-            return _expansion(block, columns, _bernoulli(block, predictor), (rate, rate * (1 - rate)))
-
-        return _sum_by_arm(self.design, len(coef), one)
-
-    def expand_expected(self, coef: jax.Array, covariance: jax.Array) -> Expansion:
-        """Return the same in expectation over coefficients ~ Normal(``coef``, ``covariance`` (D, D)).
-
-        The predictor of a visitor is Normal, so each expectation is a Gauss-Hermite sum.
+        With a ``stride`` they are those of the visitors in every so many blocks.
         """
         by_arm = arm_coefficients(coef).astype(jnp.float32)
-        arm_covariance = _arm_covariances(covariance, *coef.shape).astype(jnp.float32)
 
         def one(block: Block, columns: jax.Array) -> Expansion:
-            variance = jnp.sum((columns @ arm_covariance[block.arm]) * columns, axis=1)
-            spread = jnp.sqrt(jnp.maximum(variance, 0.0))
-            nodes = columns @ by_arm[block.arm] + spread * HERMITE_NODES[:, None]
-            rate = jax.nn.sigmoid(nodes)
-            log_likelihood = jax.vmap(lambda node: _bernoulli(block, node))(nodes)
-            moments = HERMITE_WEIGHTS @ rate, HERMITE_WEIGHTS @ (rate * (1 - rate))
-            return _expansion(block, columns, HERMITE_WEIGHTS @ log_likelihood, moments)
+            predictor = by_arm[block.arm] @ columns
+            rate = jax.nn.sigmoid(predictor)
+            slope = _slope(block, columns, _bernoulli(block, predictor), rate)
+            return Expansion(slope, _gram(columns, block.weight * rate * (1 - rate)))
 
-        return _sum_by_arm(self.design, len(coef), one)
+        return _sum_by_arm(self.design, len(coef), one, stride=stride)
+
+    def predictor_sd(self, covariance: jax.Array, n_arms: int) -> jax.Array:
+        """Return the sd (n_blocks, block) float32 of each visitor's logit.
+
+        ``covariance`` (D, D) is that of the coefficients, common row and deviations.
+        """
+        width = covariance.shape[0] // n_arms
+        by_arm = _arm_covariances(covariance, n_arms, width).astype(jnp.float32)
+
+        def one(block: Block) -> jax.Array:
+            columns = self.design.columns(block)
+            variance = jnp.sum((by_arm[block.arm] @ columns) * columns, axis=0)
+            return jnp.sqrt(jnp.maximum(variance, 0.0))
+
+        return jax.lax.map(one, self.design.blocks)
+
+    def expand_expected(self, coef: jax.Array, predictor_sd: jax.Array) -> Expansion:
+        """Return log likelihood, score and Gram in expectation over coefficients with mean ``coef`` (K, d).
+
+        A visitor's logit is Normal, with ``predictor_sd`` (n_blocks, block), so each expectation is a
+        Gauss-Hermite sum.
+        """
+        by_arm = arm_coefficients(coef).astype(jnp.float32)
+
+        def one(block: Block, columns: jax.Array, spread: jax.Array) -> Expansion:
+            nodes, rate = _at_nodes(by_arm[block.arm] @ columns, spread)
+            slope = _expected_slope(block, columns, nodes, rate)
+            return Expansion(slope, _gram(columns, block.weight * (HERMITE_WEIGHTS @ (rate * (1 - rate)))))
+
+        return _sum_by_arm(self.design, len(coef), one, predictor_sd)
+
+    def slope_expected(self, coef: jax.Array, predictor_sd: jax.Array) -> Slope:
+        """Return the slope alone of :meth:`expand_expected`: a pass without its matrix product."""
+        by_arm = arm_coefficients(coef).astype(jnp.float32)
+
+        def one(block: Block, columns: jax.Array, spread: jax.Array) -> Slope:
+            return _expected_slope(block, columns, *_at_nodes(by_arm[block.arm] @ columns, spread))
+
+        return _sum_by_arm(self.design, len(coef), one, predictor_sd)
 
 
-def _expansion(
-    block: Block, columns: jax.Array, log_likelihood: jax.Array, moments: tuple[jax.Array, jax.Array]
-) -> Expansion:
-    """What a block adds, given each visitor's log likelihood, rate and variance (block,)."""
-    rate, variance = moments
-    weighted = columns * (block.weight * variance)[:, None]
-    return Expansion(
-        log_likelihood=jnp.sum(log_likelihood),
-        score=columns.T @ (block.weight * (block.outcome - rate)),
-        gram=columns.T @ weighted,
-    )
+def _at_nodes(predictor: jax.Array, spread: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return logits and rates (n_nodes, block) at the nodes of Normal logits."""
+    nodes = predictor + spread * HERMITE_NODES[:, None]
+    return nodes, jax.nn.sigmoid(nodes)
+
+
+def _slope(block: Block, columns: jax.Array, log_likelihood: jax.Array, rate: jax.Array) -> Slope:
+    """What a block adds, given each visitor's log likelihood and rate (block,)."""
+    return Slope(jnp.sum(log_likelihood), columns @ (block.weight * (block.outcome - rate)))
+
+
+def _expected_slope(block: Block, columns: jax.Array, nodes: jax.Array, rate: jax.Array) -> Slope:
+    log_likelihood = jax.vmap(lambda node: _bernoulli(block, node))(nodes)
+    return _slope(block, columns, HERMITE_WEIGHTS @ log_likelihood, HERMITE_WEIGHTS @ rate)
+
+
+def _gram(columns: jax.Array, weight: jax.Array) -> jax.Array:
+    """Return the weighted Gram (d, d), the quarter below the diagonal mirrored from that above it."""
+    half, weighted = len(columns) // 2, columns * weight
+    upper = weighted[:half] @ columns.T
+    corner = weighted[half:] @ columns[half:].T
+    return jnp.block([[upper[:, :half], upper[:, half:]], [upper[:, half:].T, corner]])
 
 
 def _arm_covariances(covariance: jax.Array, n_arms: int, width: int) -> jax.Array:
@@ -150,6 +211,31 @@ def _arm_covariances(covariance: jax.Array, n_arms: int, width: int) -> jax.Arra
     return jnp.stack(
         [c[0, :, 0], *(c[0, :, 0] + c[0, :, k] + c[k, :, 0] + c[k, :, k] for k in range(1, n_arms))]
     )
+
+
+@jax.custom_vjp
+def _log_likelihood(design: Design, coef: jax.Array) -> jax.Array:
+    return _log_likelihood_forward(design, coef)[0]
+
+
+def _log_likelihood_forward(design: Design, coef: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the log likelihood () and its gradient (K, d) by common row and deviations."""
+    by_arm = arm_coefficients(coef).astype(jnp.float32)
+
+    def one(block: Block, columns: jax.Array) -> Slope:
+        predictor = by_arm[block.arm] @ columns
+        return _slope(block, columns, _bernoulli(block, predictor), jax.nn.sigmoid(predictor))
+
+    slope = _sum_by_arm(design, len(coef), one)
+    gradient = slope.score.at[0].set(slope.score.sum(axis=0))
+    return jnp.sum(slope.log_likelihood), gradient
+
+
+def _log_likelihood_backward(gradient: jax.Array, cotangent: jax.Array) -> tuple[None, jax.Array]:
+    return None, cotangent * gradient
+
+
+_log_likelihood.defvjp(_log_likelihood_forward, _log_likelihood_backward)
 
 
 @jax.tree_util.register_dataclass
@@ -162,43 +248,46 @@ class Severities:
     def log_likelihood(self, coef: jax.Array, noise: jax.Array) -> jax.Array:
         """Return the log likelihood () float64 of coefficients (K, d) and sigma ``noise``."""
         c, flat = self.curvature, coef.ravel()
-        squares = c.squares - 2 * c.linear @ flat + flat @ c.precision @ flat
+        squares = flat @ c.precision @ flat - 2 * (flat @ c.linear) + c.squares
         return -0.5 * squares / noise**2 - c.n * (jnp.log(noise) + 0.5 * jnp.log(2 * jnp.pi))
 
 
-@partial(jax.jit, static_argnames="n_arms")
 def severity_moments(design: Design, n_arms: int) -> Severities:
     """Return the moments of log revenues: one pass over the converters."""
+    squares, linear, gram = map(np.asarray, _moments(design, n_arms))
+    return Severities(Curvature(join_gram(gram), join_score(linear), float(squares.sum()), float(design.n)))
+
+
+@partial(jax.jit, static_argnames="n_arms")
+def _moments(design: Design, n_arms: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return squares (K,), products with the outcome (K, d) and Grams (K, d, d), by arm."""
 
     def one(block: Block, columns: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         outcome = block.weight * block.outcome
-        kept = columns * block.weight[:, None]
-        return jnp.sum(outcome**2), columns.T @ outcome, kept.T @ columns
+        return jnp.sum(outcome**2), columns @ outcome, _gram(columns, block.weight)
 
-    squares, linear, gram = _sum_by_arm(design, n_arms, one)
-    n = design.n.astype(jnp.float64)
-    return Severities(Curvature(join_gram(gram), join_score(linear), jnp.sum(squares), n))
+    return _sum_by_arm(design, n_arms, one)
 
 
-def join_score(score: jax.Array) -> jax.Array:
+def join_score(score: FloatArray) -> FloatArray:
     """Return the gradient (D,) by common row and deviations, from that of each arm (K, d)."""
-    return score.at[0].set(score.sum(axis=0)).ravel()
+    return np.concatenate([score.sum(axis=0), score[1:].ravel()])
 
 
-def join_gram(gram: jax.Array) -> jax.Array:
+def join_gram(gram: FloatArray) -> FloatArray:
     """Return the precision (D, D) of common row and deviations, from the arms' Grams (K, d, d)."""
     n_arms, width, _ = gram.shape
-    joined = jnp.zeros((n_arms, width, n_arms, width), gram.dtype)
-    joined = joined.at[0, :, 0, :].set(gram.sum(axis=0))
+    joined = np.zeros((n_arms, width, n_arms, width))
+    joined[0, :, 0, :] = gram.sum(axis=0)
     for k in range(1, n_arms):
-        joined = joined.at[0, :, k, :].set(gram[k])
-        joined = joined.at[k, :, 0, :].set(gram[k].T)
-        joined = joined.at[k, :, k, :].set(gram[k])
+        joined[0, :, k, :] = gram[k]
+        joined[k, :, 0, :] = gram[k].T
+        joined[k, :, k, :] = gram[k]
     return joined.reshape(n_arms * width, n_arms * width)
 
 
-def conversion_curvature(expansion: Expansion, coef: jax.Array) -> Curvature:
+def conversion_curvature(expansion: Expansion, coef: FloatArray) -> Curvature:
     """Return the quadratic that touches the conversion log likelihood at ``coef``, constant dropped."""
-    precision = join_gram(expansion.gram)
-    linear = join_score(expansion.score) + precision @ coef.ravel()
-    return Curvature(precision, linear, jnp.zeros(()), jnp.zeros(()))
+    precision = join_gram(np.asarray(expansion.gram))
+    linear = join_score(np.asarray(expansion.slope.score)) + precision @ coef.ravel()
+    return Curvature(precision, linear, 0.0, 0.0)

@@ -25,6 +25,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from sbcflow.basis import GROUPS, Structure
+from sbcflow.data import FloatArray, IntArray
 from sbcflow.params import PartPriors, SeverityPriors
 
 
@@ -38,11 +39,11 @@ class PartPrior:
     (2,): median and log-sd of the LogNormal on sigma, empty for conversion.
     """
 
-    mean: jax.Array
-    fixed_sd: jax.Array
-    scale_index: jax.Array
-    widths: jax.Array
-    noise: jax.Array
+    mean: FloatArray
+    fixed_sd: FloatArray
+    scale_index: IntArray
+    widths: FloatArray
+    noise: FloatArray
     scale_names: tuple[str, ...] = field(metadata={"static": True})
 
     @property
@@ -61,7 +62,7 @@ class PartPrior:
     def sd(self, scales: jax.Array) -> jax.Array:
         """Return the prior standard deviation (K, n_columns) of each coefficient given scales (S,)."""
         padded = jnp.concatenate([scales, jnp.ones(1, scales.dtype)])
-        return self.fixed_sd * padded[self.scale_index]
+        return padded[self.scale_index] * self.fixed_sd
 
 
 class PartLikelihood(Protocol):
@@ -71,7 +72,7 @@ class PartLikelihood(Protocol):
 
 
 def part_prior(structure: Structure, n_arms: int, priors: PartPriors) -> PartPrior:
-    """Lay the settings of a part out over the coefficients of a basis; call under x64."""
+    """Lay the settings of a part out over the coefficients of a basis."""
     group = np.array(structure.group_of_column)
     present = [g for g, size in enumerate(structure.group_sizes) if size]
     position = np.array([present.index(g) if g >= 0 else -1 for g in group], dtype=np.int32)
@@ -83,11 +84,11 @@ def part_prior(structure: Structure, n_arms: int, priors: PartPriors) -> PartPri
     noise = (priors.noise_median, priors.noise_log_sd) if isinstance(priors, SeverityPriors) else ()
     widths = np.repeat([priors.prognostic_scale, priors.treatment_scale], len(present))
     return PartPrior(
-        mean=jax.device_put(mean),
-        fixed_sd=jax.device_put(fixed_sd),
-        scale_index=jax.device_put(np.stack([position, *[treatment] * (n_arms - 1)])),
-        widths=jax.device_put(widths),
-        noise=jax.device_put(np.array(noise, dtype=np.float64)),
+        mean=mean,
+        fixed_sd=fixed_sd,
+        scale_index=np.stack([position, *[treatment] * (n_arms - 1)]),
+        widths=widths,
+        noise=np.array(noise, dtype=np.float64),
         scale_names=tuple(f"{part}_{GROUPS[g]}" for part in ("prognostic", "treatment") for g in present),
     )
 
@@ -128,7 +129,7 @@ def log_prior_theta(prior: PartPrior, theta: jax.Array) -> jax.Array:
 
 def starting_theta(priors: PartPriors, prior: PartPrior) -> np.ndarray:
     """Return where a search for theta starts: every scale at half its prior's width."""
-    start = np.log(np.asarray(prior.widths) / 2)
+    start = np.log(prior.widths / 2)
     if isinstance(priors, SeverityPriors):
         start = np.append(start, math.log(priors.noise_median))
     return start

@@ -120,6 +120,6 @@ def make_case(trial: Trial, settings: BasisSettings | None = None) -> Case:
 
 def dense_rows(basis: Basis, trial: Trial) -> FloatArray:
     """Return the design matrix of common row and deviations, every visitor's columns in full."""
-    columns = np.asarray(basis.columns(trial.covariates.values), dtype=np.float64)
+    columns = np.asarray(basis.columns(trial.covariates.values), dtype=np.float64).T
     of_arm = [columns, *(columns * (trial.arm == k)[:, None] for k in range(1, trial.n_arms))]
     return np.concatenate(of_arm, axis=1)

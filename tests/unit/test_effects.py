@@ -38,7 +38,7 @@ def points_of(n: int) -> TestPoints:
 
 
 def dense_cate(basis: Basis, parts: tuple[PartDraws, PartDraws], points: TestPoints) -> np.ndarray:
-    columns = np.asarray(basis.columns(points.covariates.values), dtype=np.float64)
+    columns = np.asarray(basis.columns(points.covariates.values), dtype=np.float64).T
     noise = parts[1].noise
 
     def revenue(arm: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from small_trials import Case, basis_settings, binary_covariates, make_case, mak
 
 from sbcflow.likelihood import (
     Conversions,
+    Expansion,
     arm_coefficients,
     conversion_curvature,
     join_gram,
@@ -52,6 +53,14 @@ def dense_derivatives(case: Case, coef: np.ndarray) -> tuple[np.ndarray, np.ndar
     return case.rows.T @ (case.converted - rate), case.rows.T @ weighted
 
 
+def joined_score(expansion: Expansion) -> np.ndarray:
+    return join_score(np.asarray(expansion.slope.score))
+
+
+def joined_gram(expansion: Expansion) -> np.ndarray:
+    return join_gram(np.asarray(expansion.gram))
+
+
 def near(found: object, known: object) -> None:
     np.testing.assert_allclose(found, known, rtol=2e-5, atol=2e-5 * np.abs(known).max())
 
@@ -63,15 +72,15 @@ def test_log_likelihood_score_and_gram_equal_dense_sums(case: Case, coef: np.nda
         float(case.conversions.log_likelihood(jnp.asarray(coef), jnp.ones(()))),
         dense_log_likelihood(case, coef),
     )
-    near(float(expansion.log_likelihood.sum()), dense_log_likelihood(case, coef))
-    near(join_score(expansion.score), score)
-    near(join_gram(expansion.gram), gram)
+    near(float(expansion.slope.log_likelihood.sum()), dense_log_likelihood(case, coef))
+    near(joined_score(expansion), score)
+    near(joined_gram(expansion), gram)
 
 
 def test_the_check_catches_a_gram_without_its_blocks_off_the_diagonal(case: Case, coef: np.ndarray) -> None:
     _, gram = dense_derivatives(case, coef)
     width = case.basis.structure.n_columns
-    broken = np.array(join_gram(case.conversions.expand(jnp.asarray(coef)).gram))
+    broken = joined_gram(case.conversions.expand(jnp.asarray(coef)))
     broken[:width, width:] = broken[width:, :width] = 0
     with pytest.raises(AssertionError):
         near(broken, gram)
@@ -82,7 +91,10 @@ def test_the_check_catches_weighted_padding(case: Case, coef: np.ndarray) -> Non
     everything = replace(blocks, weight=jnp.ones_like(blocks.weight))
     broken = Conversions(replace(case.conversions.design, blocks=everything))
     with pytest.raises(AssertionError):
-        near(float(broken.expand(jnp.asarray(coef)).log_likelihood.sum()), dense_log_likelihood(case, coef))
+        near(
+            float(broken.expand(jnp.asarray(coef)).slope.log_likelihood.sum()),
+            dense_log_likelihood(case, coef),
+        )
 
 
 def test_many_log_likelihoods_equal_one_at_a_time(case: Case) -> None:
@@ -105,17 +117,36 @@ def test_expand_equals_the_derivatives_by_jax(coef: np.ndarray) -> None:
         return jnp.sum(converted * logit - jax.nn.softplus(logit))
 
     expansion = small.conversions.expand(at)
-    near(join_score(expansion.score), jax.grad(dense)(at.ravel()))
-    near(join_gram(expansion.gram), -jax.hessian(dense)(at.ravel()))
+    near(joined_score(expansion), jax.grad(dense)(at.ravel()))
+    near(joined_gram(expansion), -jax.hessian(dense)(at.ravel()))
     near(jax.grad(small.conversions.log_likelihood)(at, jnp.ones(())).ravel(), jax.grad(dense)(at.ravel()))
 
 
 def test_without_uncertainty_the_expected_expansion_is_the_expansion(case: Case, coef: np.ndarray) -> None:
-    nothing = jnp.zeros((coef.size, coef.size))
+    nothing = case.conversions.predictor_sd(jnp.zeros((coef.size, coef.size)), N_ARMS)
     expected = case.conversions.expand_expected(jnp.asarray(coef), nothing)
     at_a_point = case.conversions.expand(jnp.asarray(coef))
     for found, known in zip(jax.tree.leaves(expected), jax.tree.leaves(at_a_point), strict=True):
         near(found, known)
+
+
+def test_the_slope_alone_is_that_of_the_expected_expansion(case: Case, coef: np.ndarray) -> None:
+    spread = case.conversions.predictor_sd(0.01 * jnp.eye(coef.size), N_ARMS)
+    slope = case.conversions.slope_expected(jnp.asarray(coef), spread)
+    whole = case.conversions.expand_expected(jnp.asarray(coef), spread).slope
+    near(slope.score, whole.score)
+    near(slope.log_likelihood, whole.log_likelihood)
+
+
+def test_with_a_stride_the_expansion_is_that_of_every_so_many_blocks(coef: np.ndarray) -> None:
+    design = make_case(make_trial(mixed_covariates(6000), N_ARMS)).conversions.design
+    taken = np.arange(len(design.blocks.weight)) % 2 == 0
+    weight = design.blocks.weight * taken[:, None].astype(np.float32)
+    some = Conversions(replace(design, blocks=replace(design.blocks, weight=weight)))
+    found, known = Conversions(design).expand(jnp.asarray(coef), 2), some.expand(jnp.asarray(coef))
+    assert 0.3 < float(weight.sum()) / 6000 < 0.7
+    near(joined_gram(found), joined_gram(known))
+    near(joined_score(found), joined_score(known))
 
 
 def expected_and_simulated(case: Case, coef: np.ndarray, shrunk: float = 1.0) -> np.ndarray:
@@ -125,15 +156,16 @@ def expected_and_simulated(case: Case, coef: np.ndarray, shrunk: float = 1.0) ->
     """
     rng = np.random.default_rng(5)
     root = 0.15 * rng.standard_normal((coef.size, coef.size)) / np.sqrt(coef.size) + 0.1 * np.eye(coef.size)
-    expansion = case.conversions.expand_expected(jnp.asarray(coef), jnp.asarray(shrunk * root @ root.T))
+    spread = case.conversions.predictor_sd(jnp.asarray(shrunk * root @ root.T), N_ARMS)
+    expansion = case.conversions.expand_expected(jnp.asarray(coef), spread)
     draws = coef.ravel() + rng.standard_normal((2000, coef.size)) @ root.T
     rows, converted = case.rows[:, :N_CHECKED], case.converted[:, None]
     rate = expit(case.rows @ draws.T)
     score = rows.T @ (converted - rate)
     gram = np.square(rows).T @ (rate * (1 - rate))
     simulated = np.concatenate([score, gram])
-    diagonal = np.diag(join_gram(expansion.gram))[:N_CHECKED]
-    found = np.concatenate([join_score(expansion.score)[:N_CHECKED], diagonal])
+    diagonal = np.diag(joined_gram(expansion))[:N_CHECKED]
+    found = np.concatenate([joined_score(expansion)[:N_CHECKED], diagonal])
     return (found - simulated.mean(axis=1)) / (simulated.std(axis=1) / np.sqrt(simulated.shape[1]))
 
 
@@ -165,7 +197,7 @@ def test_the_check_of_severities_catches_a_missing_visitor(case: Case, coef: np.
 
 def test_the_conversion_quadratic_touches_the_log_likelihood(case: Case, coef: np.ndarray) -> None:
     expansion = case.conversions.expand(jnp.asarray(coef))
-    curvature = conversion_curvature(expansion, jnp.asarray(coef))
+    curvature = conversion_curvature(expansion, coef)
     step = 1e-3 * np.random.default_rng(6).standard_normal(coef.shape)
 
     def quadratic(at: np.ndarray) -> float:

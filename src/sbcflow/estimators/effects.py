@@ -74,5 +74,5 @@ def _cate(basis: Basis, draws: OutcomeDraws, values: jax.Array, arm: jax.Array) 
 
 
 def _revenue_per_visitor(columns: jax.Array, draws: OutcomeDraws, arm: int) -> jax.Array:
-    rate = jax.nn.sigmoid(columns @ draws.conversion[arm])
-    return rate * jnp.exp(columns @ draws.severity[arm] + draws.log_noise_mean)
+    rate = jax.nn.sigmoid(columns.T @ draws.conversion[arm])
+    return rate * jnp.exp(columns.T @ draws.severity[arm] + draws.log_noise_mean)

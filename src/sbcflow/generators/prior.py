@@ -87,7 +87,7 @@ class _Surfaces:
         import jax
 
         columns = np.asarray(self.basis.columns(jax.device_put(covariates.values)), dtype=np.float64)
-        logit, log_median = columns @ self.conversion.T, columns @ self.severity.T
+        logit, log_median = (self.conversion @ columns).T, (self.severity @ columns).T
         return 1 / (1 + np.exp(-logit)), np.exp(log_median + self.noise**2 / 2)
 
 

@@ -8,35 +8,40 @@ the evidence weights (``integrate``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from arviz_stats.base.array import array_stats
-from jax.scipy.linalg import solve_triangular
 from numpy.typing import NDArray
 
 from sbcflow.data import FloatArray
 from sbcflow.errors import EstimationError
 from sbcflow.inference.evidence import (
-    Conditional,
+    Evidence,
     centre,
     condition,
+    expand_evidence,
     log_evidence,
     maximise,
     theta_root,
 )
 from sbcflow.inference.integrate import ThetaPoints, integrate
-from sbcflow.likelihood import Conversions, Curvature, Expansion, Severities, conversion_curvature
-from sbcflow.model import PartPrior, split_theta
+from sbcflow.likelihood import Conversions, Curvature, Expansion, Severities, Slope, conversion_curvature
+from sbcflow.model import PartPrior
 
 MAX_STEPS = 60
 MAX_HALVINGS = 30
-NEAR_THE_MODE = 0.1
-SMALLEST_STEP = 1e-3
-SMALLEST_THETA_STEP = 1e-2
+PILOT_VISITORS = 25_000
+# Squared steps a coefficient, in posterior variances, and steps of theta: after one below the first there is
+# no other to the mode; below the next pair the last curvature is kept; below the last the search has ended.
+NEAR_THE_MODE = 0.02
+SAME_CURVATURE, SAME_CURVATURE_THETA = 5e-4, 0.01
+SMALLEST_STEP, SMALLEST_THETA_STEP = 2e-6, 1e-3
 MIXTURE_POINTS = 64
 
 
@@ -79,40 +84,13 @@ def fit_conversion(
     Raises:
         EstimationError: the log likelihood is not finite.
     """
-    coef = prior.mean
-    expansion = _expand(seen, coef)
-    for n_steps in range(1, MAX_STEPS + 1):  # noqa: B007
-        centred = _touching(expansion, coef, prior)
-        theta = theta if fixed_theta else maximise(centred, prior, theta)
-        last_coef = coef
-        coef, expansion = _climb(seen, prior, theta, (coef, expansion), _mean(centred, prior, theta))
-        moved = _posterior_distance(centred, prior, theta, coef - last_coef)
-        if moved < NEAR_THE_MODE:
-            break
-    mode = _Search(_touching(expansion, coef, prior), theta, n_steps < MAX_STEPS, n_steps)
-    return _finish(prior, _average_curvature(seen, prior, mode, fixed_theta), fixed_theta)
-
-
-def _average_curvature(seen: Conversions, prior: PartPrior, mode: _Search, fixed_theta: bool) -> _Search:
-    """Move from the mode to the Gaussian closest to the posterior given theta.
-
-    Opper and Archambeau (2009), equations 2 and 3: at the optimum of Gaussian variational inference
-    score and curvature hold in expectation over the approximation itself. Rare conversions make the
-    posterior skewed; this puts the mean where the mode is not (van Niekerk and Rue 2024 do the same
-    for INLA).
-    """
-    centred, theta = mode.centred, mode.theta
-    for n_steps in range(1, MAX_STEPS + 1):  # noqa: B007
-        given = _condition(centred, prior, jnp.asarray(theta))
-        coef = _mean(centred, prior, theta)
-        expansion = _expand_expected(seen, coef, _covariance(given))
-        centred = _touching(expansion, coef, prior)
-        last_theta, theta = theta, theta if fixed_theta else maximise(centred, prior, theta)
-        moved = _posterior_distance(centred, prior, theta, _mean(centred, prior, theta) - coef)
-        if moved < SMALLEST_STEP and np.max(np.abs(theta - last_theta)) < SMALLEST_THETA_STEP:
-            break
-    converged = mode.converged and n_steps < MAX_STEPS
-    return _Search(centred, theta, converged, mode.n_steps + n_steps)
+    settle = _settling(prior, fixed_theta)
+    coef, stride = prior.mean, round(float(seen.design.n) / PILOT_VISITORS)
+    if stride > 1:
+        pilot = _find_mode(seen, prior, (coef, theta), settle, stride)
+        coef, theta = _coef(prior, pilot.at), pilot.at.theta
+    mode = _find_mode(seen, prior, (coef, theta), settle)
+    return _finish(prior, _average_curvature(seen, prior, mode, settle), fixed_theta)
 
 
 def fit_severity(
@@ -120,95 +98,135 @@ def fit_severity(
 ) -> LaplaceFit:
     """Fit the severity part from ``theta`` (S + 1,): Gaussian given theta, so no Newton steps."""
     centred = centre(seen.curvature, prior)
-    theta = theta if fixed_theta else maximise(centred, prior, theta)
-    return _finish(prior, _Search(centred, theta, True, 0), fixed_theta)
+    at = _settling(prior, fixed_theta)(centred, theta)
+    return _finish(prior, _Search(centred, at, True, 0), fixed_theta)
 
 
 @dataclass(frozen=True)
 class _Search:
     centred: Curvature
-    theta: FloatArray
+    at: Evidence
     converged: bool
     n_steps: int
 
 
+Settle = Callable[[Curvature, FloatArray], Evidence]
+
+
+def _settling(prior: PartPrior, fixed_theta: bool) -> Settle:
+    """Return what takes a theta to the top of a quadratic's evidence, or leaves it where it is."""
+    choose = expand_evidence if fixed_theta else maximise
+    return lambda centred, theta: choose(centred, prior, theta)
+
+
+def _find_mode(
+    seen: Conversions,
+    prior: PartPrior,
+    start: tuple[FloatArray, FloatArray],
+    settle: Settle,
+    stride: int = 1,
+) -> _Search:
+    """Climb close to the mode from coefficients and theta; with a ``stride``, that of some visitors."""
+    coef, theta = start
+    expansion = _expand(seen, coef, stride)
+    for n_steps in range(1, MAX_STEPS + 1):  # noqa: B007
+        at = settle(_touching(expansion, coef, prior), theta)
+        theta, last = at.theta, coef
+        coef, expansion = _climb(seen, prior, at, (coef, expansion), stride)
+        moved = at.distance((coef - last).ravel())
+        if moved < NEAR_THE_MODE:
+            break
+    centred = _touching(expansion, coef, prior)
+    return _Search(centred, expand_evidence(centred, prior, theta), n_steps < MAX_STEPS, n_steps)
+
+
+def _average_curvature(seen: Conversions, prior: PartPrior, mode: _Search, settle: Settle) -> _Search:
+    """Move from the mode to the Gaussian closest to the posterior given theta.
+
+    Opper and Archambeau (2009), equations 2 and 3: at the optimum of Gaussian variational inference
+    score and curvature hold in expectation over the approximation itself. Rare conversions make the
+    posterior skewed; this puts the mean where the mode is not (van Niekerk and Rue 2024 do the same
+    for INLA). Near the optimum curvature and spread are kept, and a pass is for the slope alone.
+    """
+    at, moved, theta_moved = mode.at, np.inf, np.inf
+    for n_steps in range(1, MAX_STEPS + 1):  # noqa: B007
+        coef = _coef(prior, at)
+        if moved > SAME_CURVATURE or theta_moved > SAME_CURVATURE_THETA:
+            predictor_sd = _predictor_sd(seen, at.coef_covariance, len(coef))
+            expansion = _expand_expected(seen, coef, predictor_sd)
+        else:
+            expansion = Expansion(_slope_expected(seen, coef, predictor_sd), expansion.gram)
+        centred = _touching(expansion, coef, prior)
+        last, at = at, settle(centred, at.theta)
+        moved = at.distance((_coef(prior, at) - coef).ravel())
+        theta_moved = np.max(np.abs(at.theta - last.theta))
+        if moved < SMALLEST_STEP and theta_moved < SMALLEST_THETA_STEP:
+            break
+    converged = mode.converged and n_steps < MAX_STEPS
+    return _Search(centred, at, converged, mode.n_steps + n_steps)
+
+
 def _finish(prior: PartPrior, found: _Search, fixed_theta: bool) -> LaplaceFit:
-    theta = found.theta
-    root = np.zeros((len(theta), 0)) if fixed_theta else theta_root(found.centred, prior, theta)
-    coef = np.asarray(_mean(found.centred, prior, theta))
+    theta, coef = found.at.theta, _coef(prior, found.at)
+    root = np.zeros((len(theta), 0)) if fixed_theta else theta_root(found.at)
     finite = bool(np.isfinite(coef).all() and np.isfinite(theta).all())
     return LaplaceFit(prior, found.centred, theta, root, coef, found.converged and finite, found.n_steps)
 
 
-@jax.jit
-def _touching(expansion: Expansion, coef: jax.Array, prior: PartPrior) -> Curvature:
+def _coef(prior: PartPrior, at: Evidence) -> FloatArray:
+    """Return the mean (K, n_columns) of the coefficients."""
+    return prior.mean + at.step.reshape(prior.mean.shape)
+
+
+def _touching(expansion: Expansion, coef: FloatArray, prior: PartPrior) -> Curvature:
     return centre(conversion_curvature(expansion, coef), prior)
 
 
-_condition = jax.jit(condition)
-_log_evidence = jax.jit(log_evidence)
+@jax.jit
+def _expand_jit(seen: Conversions, coef: jax.Array, stride: jax.Array) -> Expansion:
+    return seen.expand(coef, stride)
 
 
 @jax.jit
-def _expand_jit(seen: Conversions, coef: jax.Array) -> Expansion:
-    return seen.expand(coef)
+def _expand_expected(seen: Conversions, coef: jax.Array, predictor_sd: jax.Array) -> Expansion:
+    return seen.expand_expected(coef, predictor_sd)
 
 
 @jax.jit
-def _expand_expected(seen: Conversions, coef: jax.Array, covariance: jax.Array) -> Expansion:
-    return seen.expand_expected(coef, covariance)
+def _slope_expected(seen: Conversions, coef: jax.Array, predictor_sd: jax.Array) -> Slope:
+    return seen.slope_expected(coef, predictor_sd)
 
 
-@jax.jit
-def _covariance(given: Conditional) -> jax.Array:
-    """Return the covariance (D, D) of coefficients given theta."""
-    root = solve_triangular(given.factor, jnp.diag(given.sd), lower=True)
-    return root.T @ root
+@partial(jax.jit, static_argnames="n_arms")
+def _predictor_sd(seen: Conversions, covariance: jax.Array, n_arms: int) -> jax.Array:
+    return seen.predictor_sd(covariance, n_arms)
 
 
-def _expand(seen: Conversions, coef: jax.Array) -> Expansion:
-    expansion = _expand_jit(seen, coef)
-    if not np.isfinite(expansion.log_likelihood).all():
+def _expand(seen: Conversions, coef: FloatArray, stride: int) -> Expansion:
+    expansion = _expand_jit(seen, coef, stride)
+    if not np.isfinite(expansion.slope.log_likelihood).all():
         raise EstimationError("conversion: the log likelihood is not finite; check covariates and outcomes")
     return expansion
 
 
-@jax.jit
-def _mean(centred: Curvature, prior: PartPrior, theta: FloatArray) -> jax.Array:
-    given = condition(centred, prior, jnp.asarray(theta))
-    return prior.mean + (given.sd * given.mean).reshape(prior.mean.shape)
-
-
 def _climb(
-    seen: Conversions,
-    prior: PartPrior,
-    theta: FloatArray,
-    here: tuple[jax.Array, Expansion],
-    wanted: jax.Array,
-) -> tuple[jax.Array, Expansion]:
-    """Step towards ``wanted``, halving until the penalised log likelihood does not fall."""
+    seen: Conversions, prior: PartPrior, at: Evidence, here: tuple[FloatArray, Expansion], stride: int
+) -> tuple[FloatArray, Expansion]:
+    """Step towards the mean, halving until the penalised log likelihood does not fall."""
     coef, expansion = here
-    floor = float(_penalised(prior, theta, coef, expansion))
+    wanted = _coef(prior, at)
+    floor = _penalised(prior, at, coef, expansion)
     for _ in range(MAX_HALVINGS):
-        reached = _expand(seen, wanted)
-        if _penalised(prior, theta, wanted, reached) >= floor - 1e-6 * abs(floor):
+        reached = _expand(seen, wanted, stride)
+        if _penalised(prior, at, wanted, reached) >= floor - 1e-6 * abs(floor):
             return wanted, reached
         wanted = (wanted + coef) / 2
     return coef, expansion
 
 
-@jax.jit
-def _penalised(prior: PartPrior, theta: FloatArray, coef: jax.Array, expansion: Expansion) -> jax.Array:
-    scales, _ = split_theta(prior, jnp.asarray(theta))
-    z = (coef - prior.mean) / prior.sd(scales)
-    return jnp.sum(expansion.log_likelihood) - 0.5 * jnp.sum(z**2)
-
-
-def _posterior_distance(centred: Curvature, prior: PartPrior, theta: FloatArray, step: jax.Array) -> float:
-    """Return the squared length of a step of coefficients, in posterior standard deviations."""
-    given = _condition(centred, prior, jnp.asarray(theta))
-    z = np.asarray(step).ravel() / np.asarray(given.sd)
-    return float(np.sum((np.asarray(given.factor).T @ z) ** 2))
+def _penalised(prior: PartPrior, at: Evidence, coef: FloatArray, expansion: Expansion) -> float:
+    z = (coef - prior.mean).ravel() / at.given.sd
+    return float(np.sum(expansion.slope.log_likelihood) - 0.5 * np.sum(z**2))
 
 
 def theta_points(fit: LaplaceFit, rng: np.random.Generator) -> ThetaPoints:
@@ -217,7 +235,7 @@ def theta_points(fit: LaplaceFit, rng: np.random.Generator) -> ThetaPoints:
         return ThetaPoints(fit.theta[None], np.zeros(1))
 
     def log_density(theta: FloatArray) -> float:
-        return float(_log_evidence(fit.centred, fit.prior, jnp.asarray(theta)))
+        return log_evidence(fit.centred, fit.prior, theta)
 
     return integrate(log_density, fit.theta, fit.theta_root, rng)
 
@@ -240,19 +258,19 @@ def khat(fit: LaplaceFit, seen: Conversions, n: int, rng: np.random.Generator) -
     approximation is that of the log likelihood to its quadratic.
     """
     coefs = _draw_given(fit, fit.theta, n, rng)
-    delta = (coefs - np.asarray(fit.prior.mean)).reshape(n, -1)
-    precision, linear = np.asarray(fit.centred.precision), np.asarray(fit.centred.linear)
-    approximate = delta @ linear - 0.5 * np.einsum("ij,ij->i", delta @ precision, delta)
+    delta = (coefs - fit.prior.mean).reshape(n, -1)
+    quadratic = np.sum((delta @ fit.centred.precision) * delta, axis=1)
+    approximate = delta @ fit.centred.linear - 0.5 * quadratic
     exact = np.asarray(_log_likelihoods(seen, jnp.asarray(coefs)))
     _, shape = array_stats.psislw(exact - approximate)
     return float(shape)
 
 
 def _draw_given(fit: LaplaceFit, point: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
-    given: Conditional = _condition(fit.centred, fit.prior, jnp.asarray(point))
+    given = condition(fit.centred, fit.prior, point)
     u = rng.standard_normal((len(given.mean), n))
-    z = np.asarray(given.mean) + scipy.linalg.solve_triangular(given.factor, u, trans="T", lower=True).T
-    return np.asarray(fit.prior.mean) + (np.asarray(given.sd) * z).reshape(n, *fit.prior.mean.shape)
+    z = given.mean + scipy.linalg.solve_triangular(given.factor, u, trans="T", lower=True).T
+    return fit.prior.mean + (given.sd * z).reshape(n, *fit.prior.mean.shape)
 
 
 def _systematic_counts(weights: FloatArray, n: int, rng: np.random.Generator) -> NDArray[np.intp]:

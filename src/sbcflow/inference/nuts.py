@@ -16,15 +16,15 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 from arviz_stats.base.array import array_stats
-from jax.scipy.linalg import solve_triangular
 from numpyro.infer.hmc import HMCState, hmc
 from numpyro.infer.util import log_density
 
 from sbcflow.design import Design
 from sbcflow.inference.evidence import condition
 from sbcflow.inference.laplace import LaplaceFit, PartDraws
-from sbcflow.likelihood import Conversions, Curvature, Severities
+from sbcflow.likelihood import Conversions, Severities
 from sbcflow.model import PartPrior, part_model, split_theta
 from sbcflow.params import NutsSettings
 
@@ -72,28 +72,21 @@ class Target:
         """Return coefficients (K, n_columns) and theta (T,) at a position."""
         theta, z, _ = self.locate(position)
         scales, _ = split_theta(self.prior, theta)
-        return self.prior.mean + self.prior.sd(scales) * z, theta
+        return self.prior.sd(scales) * z + self.prior.mean, theta
 
 
-@jax.jit
-def _whiten(
-    prior: PartPrior,
-    centred: Curvature,
-    seen: Conversions | Severities,
-    theta: jax.Array,
-    theta_root: jax.Array,
-) -> Target:
-    given = condition(centred, prior, theta)
-    root = solve_triangular(given.factor, jnp.eye(len(given.sd)), trans="T", lower=True)
+def _whiten(fit: LaplaceFit, seen: Conversions | Severities) -> Target:
+    given = condition(fit.centred, fit.prior, fit.theta)
+    root = scipy.linalg.solve_triangular(given.factor, np.eye(len(given.sd)), trans="T", lower=True)
     return Target(
-        prior=prior,
+        prior=fit.prior,
         seen=seen,
-        mean=given.mean,
-        root=root,
-        data_share=jnp.clip(1.0 - jnp.sum(root**2, axis=1), 0.0, 1.0),
-        sd=given.sd,
-        theta=theta,
-        theta_root=theta_root,
+        mean=jnp.asarray(given.mean),
+        root=jnp.asarray(root),
+        data_share=jnp.asarray(np.clip(1.0 - np.sum(root**2, axis=1), 0.0, 1.0)),
+        sd=jnp.asarray(given.sd),
+        theta=jnp.asarray(fit.theta),
+        theta_root=jnp.asarray(fit.theta_root),
     )
 
 
@@ -111,7 +104,7 @@ def sample(fit: LaplaceFit, seen: Conversions | Severities, settings: NutsSettin
     """Sample a part's posterior, whitened by its Laplace fit; theta moves unless that fit held it."""
     if isinstance(seen, Conversions):
         seen = Conversions(_materialised(seen.design))
-    target = _whiten(fit.prior, fit.centred, seen, jnp.asarray(fit.theta), jnp.asarray(fit.theta_root))
+    target = _whiten(fit, seen)
     keys = jax.random.split(jax.random.key(seed), settings.n_chains)
     coef, theta, coordinates, diverging = _chains(target, keys, settings)
     coordinates = np.asarray(coordinates)
@@ -146,6 +139,8 @@ def _chain(target: Target, key: jax.Array, settings: NutsSettings) -> tuple[jax.
         {"u": start[:n_u], "v": start[n_u:]},
         num_warmup=settings.n_warmup,
         target_accept_prob=settings.target_accept,
+        # The coordinates are as white as the Laplace fit can make them; some 100 draws only know less.
+        adapt_mass_matrix=False,
         max_tree_depth=settings.max_tree_depth,
         rng_key=run_key,
     )
