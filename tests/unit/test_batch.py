@@ -13,7 +13,7 @@ from snakemake.cli import parse_config
 
 from sbcflow.errors import ArtifactError, ParamsError
 from sbcflow.params import Params, parse
-from sbcflow.sweep.batch import configs_per_job, find_batch, plan_batches
+from sbcflow.sweep.batch import BatchSettings, find_batch, plan_batches
 from sbcflow.sweep.layout import draws_path, parse_batch_id, summary_path
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
 
@@ -130,28 +130,49 @@ def test_a_sweep_is_found_under_its_own_kind() -> None:
         find_batch(PARAMS, "train", test[0].batch_id)
 
 
+def size(settings: dict, n_configs: int = 24, n_scales: int = 1) -> int:
+    sweep = PARAMS.train_sweep.model_copy(update={"n_configs": n_configs, "scales": (1000,) * n_scales})
+    return BatchSettings.take(settings).size(sweep)
+
+
 def test_one_config_a_job_unless_more_are_asked_for() -> None:
-    assert configs_per_job({}) == 1
-    assert configs_per_job({"configs_per_job": 25, "train_sweep": {}}) == 25
+    assert size({}) == 1
+    assert size({"configs_per_job": 25, "train_sweep": {}}) == 25
+    assert size({"configs_per_job": 3, "parallel_fits": 2}) == 3
 
 
-@pytest.mark.parametrize("value", ["3", 0, -1, True, False, 2.5, 3.0, None, [3], {}])
-def test_other_sizes_are_refused_by_name(value: object) -> None:
-    with pytest.raises(ParamsError, match=r"^configs_per_job: must be an integer >= 1, got ") as caught:
-        configs_per_job({"configs_per_job": value})
+@pytest.mark.parametrize(
+    ("parallel_fits", "n_configs", "n_scales", "expected"),
+    [(2, 24, 1, 6), (2, 50, 1, 13), (2, 25, 2, 13), (64, 50, 1, 1), (1, 1, 1, 1), (2, 10_000, 1, 50)],
+)
+def test_each_of_the_parallel_fits_gets_two_jobs(parallel_fits, n_configs, n_scales, expected) -> None:
+    assert size({"parallel_fits": parallel_fits}, n_configs, n_scales) == expected
+
+
+def test_the_settings_are_taken_out_from_among_the_run_values() -> None:
+    settings = {"configs_per_job": 3, "parallel_fits": 2, "train_sweep": {}}
+    BatchSettings.take(settings)
+    assert settings == {"train_sweep": {}}
+
+
+@pytest.mark.parametrize("name", ["configs_per_job", "parallel_fits"])
+@pytest.mark.parametrize("value", ["3", 0, -1, True, False, 2.5, 3.0, [3], {}])
+def test_other_sizes_are_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ParamsError, match=rf"^{name}: must be an integer >= 1, got ") as caught:
+        size({name: value})
     assert str(caught.value).endswith(repr(value))
 
 
 @pytest.mark.parametrize(
-    ("given", "size"), [("3", 3), ("12", 12), ("0", None), ("2.5", None), ("true", None)]
+    ("given", "expected"), [("3", 3), ("12", 12), ("0", None), ("2.5", None), ("true", None)]
 )
-def test_sizes_as_snakemake_reads_them_from_its_command_line(given: str, size: int | None) -> None:
+def test_sizes_as_snakemake_reads_them_from_its_command_line(given: str, expected: int | None) -> None:
     config = parse_config([f"configs_per_job={given}"])
-    if size is not None:
-        assert configs_per_job(config) == size
+    if expected is not None:
+        assert size(config) == expected
     else:
         with pytest.raises(ParamsError, match=r"^configs_per_job: "):
-            configs_per_job(config)
+            size(config)
 
 
 def test_the_size_is_no_run_value() -> None:

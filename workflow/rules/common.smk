@@ -4,14 +4,13 @@ from pathlib import Path
 from sbcflow import params as run_values
 from sbcflow.errors import SbcflowError
 from sbcflow.sweep import layout, resources
-from sbcflow.sweep.batch import CONFIGS_PER_JOB, configs_per_job, plan_batches
+from sbcflow.sweep.batch import BatchSettings, plan_batches
 from sbcflow.sweep.stage import check_params_stayed
 
 PARAMS_TEXT = Path(run_values.PARAMS_FILE).read_bytes()
 
 try:
-    BATCH_SIZE = configs_per_job(config)
-    config.pop(CONFIGS_PER_JOB, None)
+    BATCHES = BatchSettings.take(config)
     PARAMS = run_values.parse(config)
 except SbcflowError as error:
     # One line on the terminal, where a WorkflowError would add its stack.
@@ -23,12 +22,18 @@ SWEEPS = {sweep.id: sweep for sweep in PARAMS.sweeps().values()}
 
 def unfinished_batches(wildcards):
     """Return the records of the jobs that have to run: of the batches that miss a summary."""
-    batches = plan_batches(PARAMS, KINDS[wildcards.run], BATCH_SIZE)
+    size = BATCHES.size(SWEEPS[wildcards.run])
+    batches = plan_batches(PARAMS, KINDS[wildcards.run], size)
     return [
         layout.job_record_path(wildcards.run, batch.batch_id)
         for batch in batches
         if batch.missing()
     ]
+
+
+def n_configs(batch_id):
+    """Return how many configs a job fits."""
+    return len(layout.parse_batch_id(batch_id).indices)
 
 
 def check_stage():

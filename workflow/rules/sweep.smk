@@ -17,7 +17,7 @@ rule fit:
         mem_mb=lambda wildcards, attempt: attempt
         * resources.memory_mb(SWEEPS[wildcards.run]),
         runtime=lambda wildcards, attempt: attempt
-        * resources.minutes(SWEEPS[wildcards.run], BATCH_SIZE),
+        * resources.minutes(SWEEPS[wildcards.run], n_configs(wildcards.batch)),
     params:
         kind=lambda wildcards: KINDS[wildcards.run],
     script:

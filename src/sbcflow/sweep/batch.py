@@ -8,15 +8,22 @@ job fits those of its configs whose summaries are missing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sbcflow.errors import ArtifactError, ParamsError
-from sbcflow.params import Params, SweepKind
+from sbcflow.params import Params, SweepKind, SweepSettings
 from sbcflow.sweep.layout import make_batch_id, parse_batch_id, summary_path
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
 
 CONFIGS_PER_JOB = "configs_per_job"
+PARALLEL_FITS = "parallel_fits"
+# Jobs that each of the fits that run side by side gets, where their size is left to us: few, since each has a
+# start of seconds, but more than one, so that a long fit keeps the others from no work.
+JOBS_IN_TURN = 2
+LARGEST_JOB = 50
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,36 @@ class Batch:
         return [one for one in self.configs if not summary_path(self.run_id, one.config_id).exists()]
 
 
-def configs_per_job(settings: Mapping[str, object]) -> int:
-    """Return how many configs a job fits, by the settings that Snakemake was given (default: 1).
+@dataclass(frozen=True)
+class BatchSettings:
+    """How many configs a job fits: ``configs_per_job``, what suits ``parallel_fits`` at once, or one."""
 
-    Raises:
-        ParamsError: it is no whole number above zero.
-    """
-    value = settings.get(CONFIGS_PER_JOB, 1)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ParamsError(f"{CONFIGS_PER_JOB}: must be an integer >= 1, got {value!r}")
+    configs_per_job: int | None = None
+    parallel_fits: int | None = None
+
+    @classmethod
+    def take(cls, settings: MutableMapping[str, Any]) -> BatchSettings:
+        """Take them out of the settings that Snakemake was given, where they may stand among the run values.
+
+        Raises:
+            ParamsError: one is no whole number above zero.
+        """
+        return cls(*(_take_count(settings, name) for name in (CONFIGS_PER_JOB, PARALLEL_FITS)))
+
+    def size(self, sweep: SweepSettings) -> int:
+        """Return how many configs of a sweep go into one job."""
+        if self.configs_per_job:
+            return self.configs_per_job
+        if self.parallel_fits is None:
+            return 1
+        n_configs = sweep.n_configs * len(sweep.scales)
+        return min(LARGEST_JOB, math.ceil(n_configs / (JOBS_IN_TURN * self.parallel_fits)))
+
+
+def _take_count(settings: MutableMapping[str, Any], name: str) -> int | None:
+    value = settings.pop(name, None)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ParamsError(f"{name}: must be an integer >= 1, got {value!r}")
     return value
 
 
