@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import combinations, groupby
-from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
@@ -41,30 +40,24 @@ class Structure:
     """What is static about a basis; two trials of one structure share a compiled program.
 
     ``main_source`` gives the feature of each main column, ``main_level`` its level code or -1;
-    ``curve_source`` the feature of each spline and ``curve_sizes`` its number of columns;
-    ``pairs`` the main columns multiplied in each interaction column.
+    ``curve_sources`` the features of each stack of splines and ``curve_sizes`` the columns of one of
+    them; ``pairs`` the main columns multiplied in each interaction column.
     """
 
     main_source: tuple[int, ...]
     main_level: tuple[int, ...]
-    curve_source: tuple[int, ...]
+    curve_sources: tuple[tuple[int, ...], ...]
     curve_sizes: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
 
     @property
     def group_sizes(self) -> tuple[int, int, int]:
-        return len(self.main_source), sum(self.curve_sizes), len(self.pairs)
+        stacks = zip(self.curve_sources, self.curve_sizes, strict=True)
+        return len(self.main_source), sum(len(sources) * size for sources, size in stacks), len(self.pairs)
 
     @property
     def n_columns(self) -> int:
         return 1 + sum(self.group_sizes)
-
-    @property
-    def pair_runs(self) -> tuple[tuple[int, int, int], ...]:
-        """The pairs as (left, first, stop): a main column times a run of those after it, in pairs' order."""
-        partners = groupby(self.pairs, key=itemgetter(0))
-        runs = [(left, [right for _, right in run]) for left, run in partners]
-        return tuple((left, rights[0], rights[-1] + 1) for left, rights in runs)
 
     @property
     def group_of_column(self) -> tuple[int, ...]:
@@ -90,10 +83,11 @@ class Affine:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Curve:
-    """A spline of one feature, ``map @ [1, t, terms(t)]`` with t the feature clamped and put on 0..1.
+class Curves:
+    """Splines of f features, ``map @ [1, t, terms(t)]`` with t a feature clamped and put on 0..1.
 
-    ``knots`` (n_knots,) on that range, ``map`` (n_knots - 2, n_knots); float32.
+    ``low`` and ``high`` (f,), ``knots`` (f, n_knots) on that range, ``map`` (f, n_knots - 2, n_knots);
+    float32.
     """
 
     low: jax.Array
@@ -102,8 +96,9 @@ class Curve:
     map: jax.Array
 
     def __call__(self, raw: jax.Array) -> jax.Array:
-        position = (jnp.clip(raw, self.low, self.high) - self.low) / (self.high - self.low)
-        return self.map @ _spline_columns(position, self.knots)
+        low, high = self.low[:, None], self.high[:, None]
+        position = (jnp.clip(raw, low, high) - low) / (high - low)
+        return (self.map @ _spline_columns(position, self.knots)).reshape(-1, raw.shape[1])
 
 
 @jax.tree_util.register_dataclass
@@ -112,7 +107,7 @@ class Basis:
     """A basis made ready on a trial's covariates: what its columns are, and their arrays."""
 
     main: Affine
-    curves: tuple[Curve, ...]
+    curves: tuple[Curves, ...]
     pairs: Affine
     structure: Structure = field(metadata={"static": True})
 
@@ -122,31 +117,33 @@ class Basis:
         main = self.main(_main_source(self.structure, by_feature))
         parts = [jnp.ones((1, len(values)), main.dtype), main]
         parts += [
-            curve(by_feature[source])
-            for curve, source in zip(self.curves, self.structure.curve_source, strict=True)
+            curves(by_feature[np.array(sources)])
+            for curves, sources in zip(self.curves, self.structure.curve_sources, strict=True)
         ]
         if self.structure.pairs:
-            products = [main[left] * main[first:stop] for left, first, stop in self.structure.pair_runs]
-            parts.append(self.pairs(jnp.concatenate(products)))
+            left, right = np.array(self.structure.pairs).T
+            parts.append(self.pairs(main[left] * main[right]))
         return jnp.concatenate(parts)
 
 
 def _main_source(structure: Structure, by_feature: jax.Array) -> jax.Array:
     """Return the raw main columns: a feature's values, or the indicator of one of its levels."""
     level = np.array(structure.main_level, dtype=np.float32)[:, None]
-    source = jnp.stack([by_feature[feature] for feature in structure.main_source])
+    source = by_feature[np.array(structure.main_source)]
     return jnp.where(level >= 0, (source == level).astype(source.dtype), source)
 
 
 def _spline_columns(position: jax.Array, knots: jax.Array) -> jax.Array:
-    """Return constant, line and the n_knots - 2 further terms of natural cubic splines, (n_knots, m).
+    """Return constant, line and the n_knots - 2 further terms of natural cubic splines, (f, n_knots, m).
 
-    Hastie, Tibshirani and Friedman (2009), equations 5.4 and 5.5; linear outside the outer knots.
+    ``position`` (f, m) and ``knots`` (f, n_knots) of f features. Hastie, Tibshirani and Friedman (2009),
+    equations 5.4 and 5.5; linear outside the outer knots.
     """
-    cubes = jnp.maximum(position - knots[:, None], 0.0) ** 3
-    slopes = (cubes[:-1] - cubes[-1:]) / (knots[-1] - knots[:-1])[:, None]
-    terms = slopes[:-1] - slopes[-1:]
-    return jnp.concatenate([jnp.ones_like(position)[None], position[None], terms])
+    cubes = jnp.maximum(position[:, None] - knots[:, :, None], 0.0) ** 3
+    slopes = (cubes[:, :-1] - cubes[:, -1:]) / (knots[:, -1:] - knots[:, :-1])[:, :, None]
+    terms = slopes[:, :-1] - slopes[:, -1:]
+    line = position[:, None]
+    return jnp.concatenate([jnp.ones_like(line), line, terms], axis=1)
 
 
 _compiled_spline_columns = jax.jit(_spline_columns)
@@ -174,7 +171,7 @@ def make_basis(covariates: Covariates, settings: BasisSettings) -> Basis:
     main, main_columns = _fit_main(structure, covariates.features, reference)
     return Basis(
         main=main,
-        curves=tuple(_fit_curve(reference[:, source], knots[source]) for source in knots),
+        curves=tuple(_fit_curves(reference, knots, sources) for sources in structure.curve_sources),
         pairs=_fit_pairs(structure, main_columns),
         structure=structure,
     )
@@ -191,11 +188,13 @@ def _structure(features: tuple[Feature, ...], knots: dict[int, FloatArray], inte
         for left, right in combinations(range(len(columns)), 2)
         if columns[left][0] != columns[right][0]
     ]
+    stacks = groupby(sorted(knots, key=lambda source: len(knots[source])), lambda source: len(knots[source]))
+    curves = {n_knots: tuple(sources) for n_knots, sources in stacks}
     return Structure(
         main_source=tuple(source for source, _ in columns),
         main_level=tuple(level for _, level in columns),
-        curve_source=tuple(knots),
-        curve_sizes=tuple(len(k) - 2 for k in knots.values()),
+        curve_sources=tuple(curves.values()),
+        curve_sizes=tuple(n_knots - 2 for n_knots in curves),
         pairs=tuple(pairs) if interactions else (),
     )
 
@@ -258,11 +257,12 @@ def _inverse_spread(column: FloatArray) -> float:
     return 1.0 / spread if spread > SMALLEST_SPREAD else 0.0
 
 
-def _fit_curve(feature: FloatArray, knots: FloatArray) -> Curve:
-    low, high = _clamp(feature)
-    position = (np.clip(feature, low, high) - low) / (high - low)
-    curve_map = _demmler_reinsch_map(position, knots)
-    return Curve(_float32(low), _float32(high), _float32(knots), _float32(curve_map))
+def _fit_curves(reference: FloatArray, knots: dict[int, FloatArray], sources: tuple[int, ...]) -> Curves:
+    low, high = np.array([_clamp(reference[:, source]) for source in sources]).T
+    position = (np.clip(reference[:, sources], low, high) - low) / (high - low)
+    stacked = np.array([knots[source] for source in sources])
+    maps = [_demmler_reinsch_map(*one) for one in zip(position.T, stacked, strict=True)]
+    return Curves(*map(_float32, (low, high, stacked, np.array(maps))))
 
 
 def _demmler_reinsch_map(position: FloatArray, knots: FloatArray) -> FloatArray:
@@ -280,7 +280,7 @@ def _demmler_reinsch_map(position: FloatArray, knots: FloatArray) -> FloatArray:
 
 def _spline_columns64(position: FloatArray, knots: FloatArray) -> FloatArray:
     with jax.enable_x64(True):
-        return np.asarray(_compiled_spline_columns(position, knots)).T
+        return np.asarray(_compiled_spline_columns(position[None], knots[None]))[0].T
 
 
 def _fit_pairs(structure: Structure, main: FloatArray) -> Affine:

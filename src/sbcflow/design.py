@@ -18,6 +18,7 @@ from sbcflow.data import Float32Array, FloatArray, IntArray
 
 SMALLEST_BLOCK, LARGEST_BLOCK = 128, 2048
 BLOCKS_WANTED = 8
+FEWEST_IN_BUCKET = 64
 
 
 @jax.tree_util.register_dataclass
@@ -70,12 +71,12 @@ def make_design(
         arm: (n,) in 0..n_arms-1.
         n_arms: K.
         basis: turns values into columns.
-        bucket: round the number of blocks up to a power of two, for subsets of random size.
+        bucket: small blocks, their number rounded up to a power of two, for subsets of random size.
     """
     size = _block_size(len(arm), bucket)
     n_blocks = math.ceil(len(arm) / size) + n_arms
     if bucket:
-        n_blocks = _next_power_of_two(n_blocks)
+        n_blocks = max(FEWEST_IN_BUCKET, _next_power_of_two(n_blocks))
     order, slot, blocks_per_arm = _slots(arm, n_arms, size)
 
     def lay(source: NDArray[np.generic]) -> jax.Array:

@@ -151,7 +151,8 @@ class Conversions:
 
         def one(block: Block) -> jax.Array:
             columns = self.design.columns(block)
-            variance = jnp.sum((by_arm[block.arm] @ columns) * columns, axis=0)
+            # A product with ones: a sum is fused with the making of the columns, and takes twice as long.
+            variance = jnp.ones(width, jnp.float32) @ ((by_arm[block.arm] @ columns) * columns)
             return jnp.sqrt(jnp.maximum(variance, 0.0))
 
         return jax.lax.map(one, self.design.blocks)

@@ -74,8 +74,8 @@ def test_shapes_depend_on_the_numbers_of_visitors_and_arms_alone() -> None:
 
 
 def test_buckets_are_powers_of_two() -> None:
-    counts = [labelled(n, 2, True)[0].blocks.arm.shape[0] for n in (100, 300, 700, 1500)]
-    assert counts == [4, 8, 8, 16]
+    counts = [labelled(n, 2, True)[0].blocks.arm.shape[0] for n in (100, 7000, 9000, 20_000)]
+    assert counts == [64, 64, 128, 256]
 
 
 def test_materialised_columns_are_those_of_the_blocks() -> None:

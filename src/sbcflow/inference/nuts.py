@@ -144,11 +144,12 @@ def _chain(target: Target, key: jax.Array, settings: NutsSettings) -> tuple[jax.
         max_tree_depth=settings.max_tree_depth,
         rng_key=run_key,
     )
-    state = jax.lax.fori_loop(0, settings.n_warmup, lambda _, s: sample_kernel(s), state)
 
     def one(state: HMCState, _: None) -> tuple[HMCState, tuple[jax.Array, ...]]:
         state = sample_kernel(state)
         position = jnp.concatenate([state.z["u"], state.z["v"]])
         return state, (*target.coefficients(state.z), position, state.diverging)
 
-    return jax.lax.scan(one, state, length=settings.n_samples)[1]
+    # One loop for warm-up and draws, since a kernel in two loops is compiled twice.
+    _, chain = jax.lax.scan(one, state, length=settings.n_warmup + settings.n_samples)
+    return jax.tree.map(lambda leaf: leaf[settings.n_warmup :], chain)
