@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
-from run import describe_machine
+from machine import describe_machine
 
 PARAMS = "lr: 0.1  # learning rate\ndepth: 3\nseed: 1\nbatch: 32\ndropout: 0.1\n"
 DVC_YAML = """\

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from run import describe_machine
+from machine import describe_machine
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

@@ -9,15 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
+
+from machine import describe_machine
 
 HERE = Path(__file__).resolve().parent
 CACHE = "SBCFLOW_COMPILATION_CACHE"
@@ -100,25 +99,6 @@ def run_case(case: str, cache: str) -> tuple[dict[str, float], float]:
         command, env=kept | {CACHE: cache}, stdout=subprocess.PIPE, text=True, check=True, timeout=TIMEOUT
     )
     return json.loads(done.stdout.splitlines()[-1]), time.perf_counter() - started
-
-
-def describe_machine() -> str:
-    """Return a line on when, and on the processor, its cores and the libraries that count."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("jax", "numpyro", "numpy"))
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, {libraries}"
-    )
-
-
-def processor() -> str:
-    """Return the processor's model where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 if __name__ == "__main__":

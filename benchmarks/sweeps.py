@@ -1,0 +1,71 @@
+"""Time whole sweeps as a user runs them: sweeps.py [pilot] [production]
+
+Each in a fresh clone of this repository's commit, on the libraries that are installed, first with nothing
+compiled, then again from nothing but compiled programs. Figures go to results/sweeps-<machine>.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from machine import describe_machine, results_path
+
+ROOT = Path(__file__).resolve().parents[1]
+N_CORES = len(os.sched_getaffinity(0))
+SWEEPS = {
+    "pilot": ("params.yaml", ("dvc", "repro"), ("pilot-train", "pilot-test")),
+    "production": ("config/production.yaml", ("dvc", "repro", "train_sweep"), ("prod-train",)),
+}
+
+
+def main() -> None:
+    """Run the sweeps that the command line names, or both."""
+    names = sys.argv[1:] or list(SWEEPS)
+    rows = []
+    for name in names:
+        with tempfile.TemporaryDirectory() as cache:
+            rows += [measure(name, cache, compiled) for compiled in (False, True)]
+    found = {"machine": describe_machine(), "rows": rows}
+    results_path("sweeps").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def measure(name: str, cache: str, compiled: bool) -> dict[str, object]:
+    """Return the seconds of a sweep, and those of its fits."""
+    scenario, command, runs = SWEEPS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "SNAKEMAKE_"))}
+        env = kept | {"SBCFLOW_COMPILATION_CACHE": cache, "PYTHONPATH": f"{folder}/src"}
+        if scenario != "params.yaml":
+            subprocess.run(["sbcflow", "params", "apply", scenario], cwd=folder, env=env, check=True)
+        started = time.perf_counter()
+        subprocess.run(command, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+        wall = time.perf_counter() - started
+        summaries = [
+            json.loads(path.read_text())
+            for run in runs
+            for path in Path(folder, "runs", run).glob("configs/*/summary.json")
+        ]
+    inside = sum(one["execution"]["ended"] - one["execution"]["started"] for one in summaries)
+    row = {
+        "sweep": name,
+        "programs": "compiled before" if compiled else "nothing compiled",
+        "seconds": wall,
+        "configs": len(summaries),
+        "fit_seconds": sum(one["timings"]["fit_seconds"] for one in summaries),
+        "config_seconds": inside,
+        "escalated": sum(one["diagnostics"]["escalated"] for one in summaries),
+        "orchestration_share": 1 - inside / (wall * N_CORES),
+    }
+    print(json.dumps(row), flush=True)
+    return row
+
+
+if __name__ == "__main__":
+    main()
