@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test test-faults test-pytyche test-slurm lint bench docs lock clean
+.PHONY: help setup repro test test-faults test-pytyche test-slurm lint bench bench-peers docs lock clean
 
 help:  ## show this list (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -45,10 +45,16 @@ lint: setup  ## check style, types and the workflow
 	snakefmt --check workflow
 	snakemake --lint
 
-bench: setup  ## time fits, experiments beside DVC's own ways, and orchestration; none is a test
+bench: setup  ## time fits, sweeps, experiments beside DVC's own ways, and orchestration; none is a test
+	python benchmarks/scale.py
+	python benchmarks/sweeps.py
+	python benchmarks/accuracy.py
 	python benchmarks/run.py
 	python benchmarks/experiments.py
 	python benchmarks/orchestration.py
+
+bench-peers: setup  ## time and score other ways to the same effects (an hour or two; needs the network)
+	python benchmarks/peers/run.py
 
 docs: setup  ## build docs/_build/html
 	sphinx-build --quiet -W docs docs/_build/html
