@@ -45,7 +45,8 @@ def measure(name: str, cache: str, compiled: bool) -> dict[str, object]:
         if scenario != "params.yaml":
             subprocess.run(["sbcflow", "params", "apply", scenario], cwd=folder, env=env, check=True)
         started = time.perf_counter()
-        subprocess.run(command, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, cwd=folder, env=env, check=True, **quiet)
         wall = time.perf_counter() - started
         summaries = [
             json.loads(path.read_text())

@@ -60,13 +60,14 @@ def main() -> None:
     """Run every method on every trial."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visitors", type=int, nargs="+", default=[FEW, 20_000])
+    parser.add_argument("--configs", type=int, nargs="+", default=INDICES, help="of the pilot's train sweep")
     parser.add_argument("--only", nargs="+", default=[], help="peers whose names begin so")
     arguments = parser.parse_args()
     peers = [p for p in PEERS if not arguments.only or p.name.startswith(tuple(arguments.only))]
     pythons = {peer.name: environment(peer) for peer in peers}
     rows: list[dict[str, object]] = []
     for n_visitors in arguments.visitors:
-        for index in INDICES:
+        for index in arguments.configs:
             with tempfile.TemporaryDirectory() as folder:
                 template, truth = write_trial(Path(folder, "trial.npz"), index, n_visitors)
                 for peer in peers:

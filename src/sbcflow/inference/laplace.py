@@ -51,7 +51,7 @@ class LaplaceFit:
 
     ``centred`` is the quadratic log likelihood in coef - prior mean, up to a constant; ``theta`` (T,)
     and the root ``theta_root`` (T, T) of its covariance, (T, 0) where theta is held fixed; ``coef``
-    (K, n_columns) the mean given theta; ``n_steps`` the passes over the data.
+    (K, n_columns) the mean given theta; ``n_steps`` the steps taken with all of the data.
     """
 
     prior: PartPrior
