@@ -72,7 +72,7 @@ def test_nothing_has_changed(before: Params) -> None:
         ({"model__severity__shift_sd": 0.6}, "model.severity.shift_sd: 0.5 -> 0.6"),
         ({"model__basis__interactions": False}, "model.basis.interactions: true -> false"),
         ({"inference__method": "nuts"}, "inference.method: laplace -> nuts"),
-        ({"inference__nuts__n_warmup": 400}, "inference.nuts.n_warmup: 100 -> 400"),
+        ({"inference__nuts__n_warmup": 400}, "inference.nuts.n_warmup: 150 -> 400"),
         ({"scoring__n_test": 400}, "scoring.n_test: 500 -> 400"),
         ({"generators__v2__n_arms": 3}, "generators.v2.n_arms: 2 -> 3"),
         ({"train_sweep__save_samples": True}, "train_sweep.save_samples: false -> true"),
