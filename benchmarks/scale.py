@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A config of the pilot's train sweep, whose Laplace fit holds at every size; of the template reversal.
 INDEX = 1
 SIZES = {2_000: 5, 20_000: 5, 250_000: 5, 2_000_000: 2}
-NUTS_SIZE, NUTS_DRAWS = 20_000, (500, 1000)
+NUTS_SIZE, NUTS_DRAWS = 20_000, (500,)
 
 
 def main() -> None:
