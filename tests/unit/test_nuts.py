@@ -146,7 +146,7 @@ def by_definition(target: nuts.Target, at: dict[str, jax.Array]) -> float:
 
 def differences(target: nuts.Target) -> np.ndarray:
     """Of the density from its definition at some positions, less that at the first."""
-    n_u, n_v = len(target.mean), target.theta_root.shape[1]
+    n_u, n_v = len(target.linear), target.scores_root.shape[1]
     at = [position(seed, n_u, n_v) for seed in range(6)]
     by_density = jax.jit(target.log_density)
     gap = np.array([float(by_density(p)) - by_definition(target, p) for p in at])

@@ -1,26 +1,35 @@
 """NUTS on one part, the reference: NumPyro's sampler in coordinates that the Laplace fit whitened.
 
-The sampler moves in (u, v), both about standard normal. Theta = mode + root @ v. The coefficients are
-centred as far as the data speak of them (Gorinova, Moore and Hoffman 2020): with share l of a
-coefficient's information coming from the data, and s its prior sd, z = w (s_mode / s)^l, where
-w = mean + L^-T u has the Laplace fit's Gaussian at theta's mode. The map is a bijection whatever the
-quality of that fit, which changes speed only: the density is the NumPyro model's own plus the log
-Jacobian.
+The sampler moves in (u, v), both about standard normal. v gives the hyperparameters through normal scores,
+in which a HalfNormal scale has a standard normal prior and no long tail. u gives the coefficients, by the
+Gaussian that the Laplace fit's quadratic H ~ F F' leaves them at these very hyperparameters: with
+S = diag(prior sd), G = S F and L the Cholesky factor of I + G'G,
+
+    z = mean + B u,   B = I - G L^-T (L + I)^-1 G',   B B' = (I + G G')^-1,   |B| = 1 / |L|.
+
+So u and v are all but independent, where coefficients and scales are a funnel, centred or not (Betancourt
+and Girolami 2015). The map is a bijection whatever the quality of that fit, which changes speed only: the
+density is the NumPyro model's own plus the log Jacobian (Parno and Marzouk 2018).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
+import scipy.special
+import scipy.stats
 from arviz_stats.base.array import array_stats
+from jax.scipy.linalg import solve_triangular
+from jax.scipy.special import erfinv, ndtr, ndtri
 from numpyro.infer.hmc import HMCState, hmc
 from numpyro.infer.util import log_density
 
+from sbcflow.data import FloatArray
 from sbcflow.design import Design
 from sbcflow.inference.evidence import condition
 from sbcflow.inference.laplace import LaplaceFit, PartDraws
@@ -31,32 +40,47 @@ from sbcflow.params import NutsSettings
 Position = dict[str, jax.Array]
 
 
+# Columns of F. In the directions left out, the data of a trial say too little for NUTS to feel.
+RANK = 96
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Target:
     """The posterior of one part in whitened coordinates.
 
-    ``mean`` (D,) and ``root`` (D, D) of w; ``data_share`` (D,) in 0..1, ``sd`` (D,) at theta's mode;
-    ``theta`` (T,) and ``theta_root`` (T, T), or (T, 0) where theta is held fixed.
+    ``root`` (D, r) is F and ``linear`` (D,) the linear term, both in coef - prior mean; ``grams``
+    (S + 1, r, r) what the coefficients of each scale, and those of none, add to G'G where it is 1;
+    ``scores`` (T,) and ``scores_root`` (T, T) centre and spread of theta's normal scores, (T, 0) where
+    theta is held fixed.
     """
 
     prior: PartPrior
     seen: Conversions | Severities
-    mean: jax.Array
     root: jax.Array
-    data_share: jax.Array
-    sd: jax.Array
-    theta: jax.Array
-    theta_root: jax.Array
+    linear: jax.Array
+    grams: jax.Array
+    scores: jax.Array
+    scores_root: jax.Array
 
     def locate(self, position: Position) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Return theta (T,), z (K, n_columns) and log |dz/du| up to a constant, at a position."""
-        theta = self.theta + self.theta_root @ position["v"]
-        scales, _ = split_theta(self.prior, theta)
-        log_shrink = self.data_share * jnp.log(self.sd / self.prior.sd(scales).ravel())
-        w = self.mean + self.root @ position["u"]
-        z = (w * jnp.exp(log_shrink)).reshape(self.prior.mean.shape)
-        return theta, z, jnp.sum(log_shrink)
+        """Return theta (T,), z (K, n_columns) and log |d(theta, z) / d(v, u)|, up to a constant."""
+        scores = self.scores + self.scores_root @ position["v"]
+        theta = _theta_at(self.prior, scores)
+        z, log_volume = self._coefficients_at(theta, position["u"])
+        return theta, z, log_volume + _log_theta_jacobian(self.prior, theta, scores)
+
+    def _coefficients_at(self, theta: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return z (K, n_columns) and log |dz/du| given theta."""
+        scales, noise = split_theta(self.prior, theta)
+        sd, identity = self.prior.sd(scales).ravel() / noise, jnp.eye(self.root.shape[1])
+        gram = jnp.tensordot(jnp.append(scales**2, 1.0) / noise**2, self.grams, 1)
+        factor = jnp.linalg.cholesky(identity + gram)
+        pull = sd * self.linear / noise
+        inner = solve_triangular(factor, self.root.T @ (sd * pull), lower=True)
+        inner += solve_triangular(factor + identity, self.root.T @ (sd * u), lower=True)
+        z = pull + u - sd * (self.root @ solve_triangular(factor, inner, trans="T", lower=True))
+        return z.reshape(self.prior.mean.shape), -jnp.sum(jnp.log(jnp.diagonal(factor)))
 
     def log_density(self, position: Position) -> jax.Array:
         """Return the log posterior density () at a position, up to a constant."""
@@ -75,19 +99,38 @@ class Target:
         return self.prior.sd(scales) * z + self.prior.mean, theta
 
 
+def _theta_at(prior: PartPrior, scores: jax.Array) -> jax.Array:
+    """Return theta (T,) at normal scores: log scales at their prior quantiles, log sigma as it is."""
+    of_scales = scores[: prior.n_scales]
+    low, high = jnp.minimum(of_scales, 0.0), jnp.maximum(of_scales, 0.0)
+    # Two forms of one function, each exact in its own tail.
+    widths = jnp.where(of_scales < 0, math.sqrt(2) * erfinv(ndtr(low)), -ndtri(ndtr(-high) / 2))
+    return jnp.concatenate([jnp.log(prior.widths * widths), scores[prior.n_scales :]])
+
+
+def _scores_of(prior: PartPrior, theta: FloatArray) -> FloatArray:
+    """Return the normal scores (T,) of theta."""
+    tail = scipy.stats.halfnorm.logsf(np.exp(theta[: prior.n_scales]) / prior.widths)
+    return np.concatenate([-scipy.special.ndtri_exp(tail), theta[prior.n_scales :]])
+
+
+def _log_theta_jacobian(prior: PartPrior, theta: jax.Array, scores: jax.Array) -> jax.Array:
+    """Return log |dtheta / dscores| up to a constant: of log scales, Normal over HalfNormal density."""
+    log_widths = theta[: prior.n_scales] - jnp.log(prior.widths)
+    squares = jnp.exp(2 * log_widths) - scores[: prior.n_scales] ** 2
+    return jnp.sum(squares / 2 - log_widths)
+
+
 def _whiten(fit: LaplaceFit, seen: Conversions | Severities) -> Target:
-    given = condition(fit.centred, fit.prior, fit.theta)
-    root = scipy.linalg.solve_triangular(given.factor, np.eye(len(given.sd)), trans="T", lower=True)
-    return Target(
-        prior=fit.prior,
-        seen=seen,
-        mean=jnp.asarray(given.mean),
-        root=jnp.asarray(root),
-        data_share=jnp.asarray(np.clip(1.0 - np.sum(root**2, axis=1), 0.0, 1.0)),
-        sd=jnp.asarray(given.sd),
-        theta=jnp.asarray(fit.theta),
-        theta_root=jnp.asarray(fit.theta_root),
-    )
+    prior, sd = fit.prior, condition(fit.centred, fit.prior, fit.theta).sd
+    values, vectors = np.linalg.eigh(sd[:, None] * fit.centred.precision * sd)
+    root = (vectors * np.sqrt(np.maximum(values, 0.0)))[:, -RANK:] / sd[:, None]
+    of_unit_scales, scale = prior.fixed_sd.reshape(-1, 1) * root, prior.scale_index.ravel()
+    members = [of_unit_scales[scale == j] for j in (*range(prior.n_scales), -1)]
+    scores = _scores_of(prior, fit.theta)
+    slope = np.diag(jax.jacfwd(partial(_theta_at, prior))(jnp.asarray(scores)))
+    arrays = (root, fit.centred.linear, np.stack([m.T @ m for m in members]), scores)
+    return Target(prior, seen, *map(jnp.asarray, (*arrays, fit.theta_root / slope[:, None])))
 
 
 @dataclass(frozen=True)
@@ -132,7 +175,7 @@ def _chains(target: Target, keys: jax.Array, settings: NutsSettings) -> tuple[ja
 def _chain(target: Target, key: jax.Array, settings: NutsSettings) -> tuple[jax.Array, ...]:
     """Return coefficients, theta, whitened position and divergence of each kept iteration."""
     start_key, run_key = jax.random.split(key)
-    n_u, n_v = len(target.mean), target.theta_root.shape[1]
+    n_u, n_v = len(target.linear), target.scores_root.shape[1]
     start = jax.random.normal(start_key, (n_u + n_v,))
     init_kernel, sample_kernel = hmc(lambda position: -target.log_density(position), algo="NUTS")
     state = init_kernel(
