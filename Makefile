@@ -48,6 +48,7 @@ lint: setup  ## check style, types and the workflow
 bench: setup  ## time fits, sweeps, experiments beside DVC's own ways, and orchestration; none is a test
 	python benchmarks/scale.py
 	python benchmarks/sweeps.py
+	python benchmarks/costs.py
 	python benchmarks/accuracy.py
 	python benchmarks/run.py
 	python benchmarks/experiments.py

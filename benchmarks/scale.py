@@ -1,7 +1,7 @@
 """Time and weigh one fit against its visitors, and NUTS as the reference: scale.py [--quick]
 
-Every size has a process of its own, in which the first fit compiles and is not counted. Figures go to
-results/scale-<machine>.json; performance.py makes docs/performance.md of it.
+Every size has a process of its own and nothing compiled; its start and its first fit, which compiles, are
+counted apart. Figures go to results/scale-<machine>.json; performance.py makes docs/performance.md of them.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from machine import describe_machine, results_path
+
+if TYPE_CHECKING:
+    from sbcflow.data import Simulation
 
 ROOT = Path(__file__).resolve().parents[1]
 # A config of the pilot's train sweep, whose Laplace fit holds at every size; of the template reversal.
 INDEX = 1
-SIZES = {2_000: 5, 20_000: 5, 250_000: 5, 2_000_000: 2}
-NUTS_SIZE, NUTS_DRAWS = 20_000, (500,)
+SIZES = {2_000: 5, 20_000: 5, 100_000: 5, 250_000: 5, 1_000_000: 3, 2_000_000: 3}
+NUTS_CASE = "nuts-20000-3-500"
 
 
 def main() -> None:
@@ -38,25 +41,23 @@ def main() -> None:
         return
     sizes = dict(list(SIZES.items())[:2]) if arguments.quick else SIZES
     cases = [f"laplace-{n}-{repeats}" for n, repeats in sizes.items()]
-    cases += [f"nuts-{NUTS_SIZE}-3-{n_draws}" for n_draws in NUTS_DRAWS]
-    with tempfile.TemporaryDirectory() as cache:
-        rows = [run(case, cache) for case in cases]
+    rows = [run(case) for case in (*cases, NUTS_CASE)]
     found = {"machine": describe_machine(), "product_gflops": product_rate(), "rows": rows}
     results_path("scale").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def run(case: str, cache: str) -> dict[str, Any]:
+def run(case: str) -> dict[str, Any]:
     """Return the figures of one case."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
-    command = [sys.executable, __file__, "--case", case]
-    done = subprocess.run(
-        command,
-        env=kept | {"SBCFLOW_COMPILATION_CACHE": cache},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    )
+    with tempfile.TemporaryDirectory() as cache:
+        done = subprocess.run(
+            [sys.executable, __file__, "--case", case],
+            env=kept | {"SBCFLOW_COMPILATION_CACHE": cache},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        )
     row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print(json.dumps(row), flush=True)
     return row
@@ -64,6 +65,7 @@ def run(case: str, cache: str) -> dict[str, Any]:
 
 def measure(method: str, n_visitors: int, repeats: int, n_draws: int = 0) -> dict[str, Any]:
     """Return the seconds of each fit, and the peak memory of this process; ``n_draws`` a chain of NUTS."""
+    began = time.perf_counter()
     from sbcflow.runtime import configure
 
     configure()
@@ -72,6 +74,7 @@ def measure(method: str, n_visitors: int, repeats: int, n_draws: int = 0) -> dic
     from sbcflow.params import load
     from sbcflow.sweep.plan import plan_config
 
+    imported = time.perf_counter() - began
     params = load(ROOT / "params.yaml")
     n_draws = n_draws or params.inference.nuts.n_samples
     nuts = params.inference.nuts.model_copy(update={"n_samples": n_draws})
@@ -93,14 +96,23 @@ def measure(method: str, n_visitors: int, repeats: int, n_draws: int = 0) -> dic
         "method": method if method == "laplace" else f"nuts, 4 x {n_draws}",
         "n_visitors": n_visitors,
         "n_converted": int(simulation.trial.converted.sum()),
+        "n_columns": posterior.basis.structure.n_columns,
+        "import_seconds": imported,
         "simulate_seconds": simulated,
         "first_seconds": seconds[0],
         "fit_seconds": seconds[1:],
         "n_passes": diagnostics["n_newton"],
         "ess": [diagnostics["ess_conversion"], diagnostics["ess_severity"]],
-        "data_mib": simulation.trial.covariates.values.nbytes / 2**20,
+        "data_mib": size_of(simulation) / 2**20,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def size_of(simulation: Simulation) -> int:
+    """Return the bytes of a trial and of its visitors' truths."""
+    trial = simulation.trial
+    arrays = trial.covariates.values, trial.arm, trial.converted, trial.revenue, simulation.visitor_cate
+    return sum(array.nbytes for array in arrays)
 
 
 def product_rate(n: int = 1024) -> float:

@@ -1,7 +1,7 @@
 """Time whole sweeps as a user runs them: sweeps.py [pilot] [production]
 
-Each in a fresh clone of this repository's commit, on the libraries that are installed, first with nothing
-compiled, then again from nothing but compiled programs. Figures go to results/sweeps-<machine>.json.
+Each RUNS times in fresh clones of this repository's commit, on the libraries that are installed, with nothing
+compiled and then again from nothing but compiled programs. Figures go to results/sweeps-<machine>.json.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from machine import describe_machine, results_path
 
 ROOT = Path(__file__).resolve().parents[1]
 N_CORES = len(os.sched_getaffinity(0))
+RUNS = 2
 SWEEPS = {
     "pilot": ("params.yaml", ("dvc", "repro"), ("pilot-train", "pilot-test")),
     "production": ("config/production.yaml", ("dvc", "repro", "train_sweep"), ("prod-train",)),
@@ -28,7 +29,7 @@ def main() -> None:
     """Run the sweeps that the command line names, or both."""
     names = sys.argv[1:] or list(SWEEPS)
     rows = []
-    for name in names:
+    for name in [name for name in names for _ in range(RUNS)]:
         with tempfile.TemporaryDirectory() as cache:
             rows += [measure(name, cache, compiled) for compiled in (False, True)]
     found = {"machine": describe_machine(), "rows": rows}

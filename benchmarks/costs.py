@@ -1,0 +1,104 @@
+"""Fit a model of a sweep's seconds to some sweeps and hold it against others: costs.py
+
+    seconds = start + fits in turn x (fixed + slope x visitors) + fits by NUTS / fits at once x nuts
+
+"Fits in turn" are those that the busiest core does, by how the default profile cuts a sweep into jobs. Every
+sweep runs in one fresh clone as a user runs it, with nothing compiled. The coefficients are fitted to FITTED
+by least squares of relative errors, none of them below zero. Figures go to results/costs-<machine>.json.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import scipy.optimize
+import yaml
+from machine import describe_machine, results_path
+from numpy.typing import NDArray
+
+from sbcflow.params import SweepSettings, load
+from sbcflow.sweep.batch import BatchSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+N_CORES = len(os.sched_getaffinity(0))
+# Configs and visitors.
+FITTED = ((1, 20_000), (10, 20_000), (50, 20_000), (200, 20_000), (10, 250_000), (4, 1_000_000))
+PREDICTED = ((100, 20_000), (24, 100_000), (6, 2_000_000))
+COEFFICIENTS = "start", "fixed", "slope", "nuts"
+
+Row = dict[str, float]
+
+
+def main() -> None:
+    """Run all sweeps, fit the model, and keep what it says of each."""
+    with tempfile.TemporaryDirectory() as clone:
+        subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+        fitted, predicted = ([measure(Path(clone), *size) for size in sizes] for sizes in (FITTED, PREDICTED))
+    coefficients = fit(fitted)
+    found = {
+        "machine": describe_machine(),
+        "coefficients": dict(zip(COEFFICIENTS, coefficients, strict=True)),
+    }
+    for name, rows in (("fitted", fitted), ("predicted", predicted)):
+        said = (design(rows) @ coefficients).tolist()
+        found[name] = [row | {"predicted": seconds} for row, seconds in zip(rows, said, strict=True)]
+    results_path("costs").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def measure(clone: Path, n_configs: int, n_visitors: int) -> Row:
+    """Return the seconds of a sweep from nothing, and what the model wants to know of it."""
+    settings = {"id": f"costs-{n_configs}-{n_visitors}", "n_configs": n_configs, "scales": [n_visitors]}
+    Path(clone, "costs.yaml").write_text(yaml.safe_dump({"train_sweep": settings}))
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "SNAKEMAKE_"))}
+    with tempfile.TemporaryDirectory() as cache:
+        env = kept | {"SBCFLOW_COMPILATION_CACHE": cache, "PYTHONPATH": f"{clone}/src"}
+        subprocess.run(["sbcflow", "params", "apply", "costs.yaml"], cwd=clone, env=env, check=True)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started = time.perf_counter()
+        subprocess.run(["snakemake", "train_sweep"], cwd=clone, env=env, check=True, **quiet)
+        seconds = time.perf_counter() - started
+    summaries = [
+        json.loads(path.read_text())
+        for path in Path(clone, "runs", settings["id"]).glob("configs/*/summary.json")
+    ]
+    row = {
+        "configs": len(summaries),
+        "visitors": n_visitors,
+        "in_turn": fits_in_turn(load(clone / "params.yaml").train_sweep),
+        "by_nuts": sum(one["diagnostics"]["escalated"] for one in summaries),
+        "seconds": seconds,
+    }
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def fits_in_turn(sweep: SweepSettings) -> int:
+    """Return how many fits the busiest core does."""
+    size = BatchSettings(parallel_fits=N_CORES).size(sweep)
+    return size * math.ceil(math.ceil(sweep.n_configs / size) / N_CORES)
+
+
+def design(rows: list[Row]) -> NDArray[np.float64]:
+    """Return what the coefficients are multiplied with (n_rows, 4)."""
+    return np.array(
+        [(1, r["in_turn"], r["in_turn"] * r["visitors"], r["by_nuts"] / N_CORES) for r in rows],
+        dtype=np.float64,
+    )
+
+
+def fit(rows: list[Row]) -> NDArray[np.float64]:
+    """Return the coefficients (4,)."""
+    seconds = np.array([row["seconds"] for row in rows])
+    coefficients, _ = scipy.optimize.nnls(design(rows) / seconds[:, None], np.ones(len(rows)))
+    return coefficients
+
+
+if __name__ == "__main__":
+    main()
