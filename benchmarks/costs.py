@@ -54,8 +54,12 @@ def main() -> None:
 
 def measure(clone: Path, n_configs: int, n_visitors: int) -> Row:
     """Return the seconds of a sweep from nothing, and what the model wants to know of it."""
-    settings = {"id": f"costs-{n_configs}-{n_visitors}", "n_configs": n_configs, "scales": [n_visitors]}
-    Path(clone, "costs.yaml").write_text(yaml.safe_dump({"train_sweep": settings}))
+    run_id = f"costs-{n_configs}-{n_visitors}"
+    values = {
+        "train_sweep": {"id": run_id, "n_configs": n_configs, "scales": [n_visitors]},
+        "test_sweep": {"trained_correction_from": run_id},
+    }
+    Path(clone, "costs.yaml").write_text(yaml.safe_dump(values))
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "SNAKEMAKE_"))}
     with tempfile.TemporaryDirectory() as cache:
         env = kept | {"SBCFLOW_COMPILATION_CACHE": cache, "PYTHONPATH": f"{clone}/src"}
@@ -64,10 +68,8 @@ def measure(clone: Path, n_configs: int, n_visitors: int) -> Row:
         started = time.perf_counter()
         subprocess.run(["snakemake", "train_sweep"], cwd=clone, env=env, check=True, **quiet)
         seconds = time.perf_counter() - started
-    summaries = [
-        json.loads(path.read_text())
-        for path in Path(clone, "runs", settings["id"]).glob("configs/*/summary.json")
-    ]
+    found = Path(clone, "runs", run_id).glob("configs/*/summary.json")
+    summaries = [json.loads(path.read_text()) for path in found]
     row = {
         "configs": len(summaries),
         "visitors": n_visitors,

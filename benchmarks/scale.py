@@ -69,7 +69,7 @@ def measure(method: str, n_visitors: int, repeats: int, n_draws: int = 0) -> dic
     from sbcflow.runtime import configure
 
     configure()
-    from sbcflow.estimators import make_estimator
+    from sbcflow.estimators.hurdle import HurdleEstimator
     from sbcflow.generators import make_family
     from sbcflow.params import load
     from sbcflow.sweep.plan import plan_config
@@ -89,7 +89,7 @@ def measure(method: str, n_visitors: int, repeats: int, n_draws: int = 0) -> dic
     seconds = []
     for _ in range(repeats + 1):
         started = time.perf_counter()
-        posterior = make_estimator(params).fit(simulation.trial, planned.seed)
+        posterior = HurdleEstimator(params.model, inference).fit(simulation.trial, planned.seed)
         seconds.append(time.perf_counter() - started)
     diagnostics = posterior.diagnostics()
     return {
