@@ -205,7 +205,7 @@ def others(found: dict[str, Any]) -> tuple[str, str, str]:
             row["method"],
             *(f"{row[name]:.3g}" for name in names),
         )
-        for row in found["rows"]
+        for row in sorted(found["rows"], key=lambda row: row["n_visitors"])
     ]
     return PEERS.format(machine=found["machine"]), table(head, rows), against_peer(found["rows"])
 

@@ -3,7 +3,7 @@
 Trials are of five templates of the family v2, the pilot's configs 1 to 5. Every method gives draws of the
 effect on the first visitors of a trial, whose truths are known, and is timed in a process of its own; what is
 not ours in an environment of its own, built once under .cache/peers (needs the network). Figures go to
-results/peers-<machine>.json as they come.
+results/peers-<machine>.json as they come, where those of other numbers of visitors stay.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
     arguments = parser.parse_args()
     peers = [p for p in PEERS if not arguments.only or p.name.startswith(tuple(arguments.only))]
     pythons = {peer.name: environment(peer) for peer in peers}
-    rows: list[dict[str, object]] = []
+    rows = former_rows(arguments.visitors)
     for n_visitors in arguments.visitors:
         for index in arguments.configs:
             with tempfile.TemporaryDirectory() as folder:
@@ -80,6 +80,13 @@ def main() -> None:
                     results_path("peers").write_text(
                         json.dumps({"machine": describe_machine(), "rows": rows}, indent=1) + "\n"
                     )
+
+
+def former_rows(visitors: list[int]) -> list[dict[str, object]]:
+    """Return the figures that are there of other numbers of visitors."""
+    path = results_path("peers")
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    return [row for row in rows if row["n_visitors"] not in visitors]
 
 
 def environment(peer: Peer) -> Path:

@@ -194,24 +194,24 @@ def maximise(centred: Curvature, prior: PartPrior, start: FloatArray) -> Evidenc
     Raises:
         EstimationError: the evidence is not finite, or no top is found in MAX_STEPS steps.
     """
-    search = _Search(centred, prior)
-    if not np.isfinite(search.at(start).value):
+    loss = _Loss(centred, prior)
+    if not np.isfinite(loss.at(start).value):
         raise EstimationError("the evidence of the scales is not finite; check covariates and outcomes")
     found = scipy.optimize.minimize(
-        search.loss,
+        loss.value,
         start,
         method="trust-exact",
-        jac=search.gradient,
-        hess=search.hessian,
+        jac=loss.gradient,
+        hess=loss.hessian,
         options={"gtol": LARGEST_GRADIENT, "max_trust_radius": LONGEST_STEP, "maxiter": MAX_STEPS},
     )
     if not found.success:
         raise EstimationError(f"the evidence of the scales has no top after {MAX_STEPS} steps")
-    return search.at(found.x)
+    return loss.at(found.x)
 
 
-class _Search:
-    """What a search for the least loss asks for, several times at the same theta."""
+class _Loss:
+    """Minus the evidence and its derivatives, which a search asks for several times at the same theta."""
 
     def __init__(self, centred: Curvature, prior: PartPrior) -> None:
         self._centred, self._prior = centred, prior
@@ -222,7 +222,7 @@ class _Search:
             self._last = expand_evidence(self._centred, self._prior, theta.copy())
         return self._last
 
-    def loss(self, theta: FloatArray) -> float:
+    def value(self, theta: FloatArray) -> float:
         return -self.at(theta).value
 
     def gradient(self, theta: FloatArray) -> FloatArray:

@@ -99,11 +99,11 @@ def fit_severity(
     """Fit the severity part from ``theta`` (S + 1,): Gaussian given theta, so no Newton steps."""
     centred = centre(seen.curvature, prior)
     at = _settling(prior, fixed_theta)(centred, theta)
-    return _finish(prior, _Search(centred, at, True, 0), fixed_theta)
+    return _finish(prior, _Found(centred, at, True, 0), fixed_theta)
 
 
 @dataclass(frozen=True)
-class _Search:
+class _Found:
     centred: Curvature
     at: Evidence
     converged: bool
@@ -125,7 +125,7 @@ def _find_mode(
     start: tuple[FloatArray, FloatArray],
     settle: Settle,
     stride: int = 1,
-) -> _Search:
+) -> _Found:
     """Climb close to the mode from coefficients and theta; with a ``stride``, that of some visitors."""
     coef, theta = start
     expansion = _expand(seen, coef, stride)
@@ -137,10 +137,10 @@ def _find_mode(
         if moved < NEAR_THE_MODE:
             break
     centred = _touching(expansion, coef, prior)
-    return _Search(centred, expand_evidence(centred, prior, theta), n_steps < MAX_STEPS, n_steps)
+    return _Found(centred, expand_evidence(centred, prior, theta), n_steps < MAX_STEPS, n_steps)
 
 
-def _average_curvature(seen: Conversions, prior: PartPrior, mode: _Search, settle: Settle) -> _Search:
+def _average_curvature(seen: Conversions, prior: PartPrior, mode: _Found, settle: Settle) -> _Found:
     """Move from the mode to the Gaussian closest to the posterior given theta.
 
     Opper and Archambeau (2009), equations 2 and 3: at the optimum of Gaussian variational inference
@@ -163,10 +163,10 @@ def _average_curvature(seen: Conversions, prior: PartPrior, mode: _Search, settl
         if moved < SMALLEST_STEP and theta_moved < SMALLEST_THETA_STEP:
             break
     converged = mode.converged and n_steps < MAX_STEPS
-    return _Search(centred, at, converged, mode.n_steps + n_steps)
+    return _Found(centred, at, converged, mode.n_steps + n_steps)
 
 
-def _finish(prior: PartPrior, found: _Search, fixed_theta: bool) -> LaplaceFit:
+def _finish(prior: PartPrior, found: _Found, fixed_theta: bool) -> LaplaceFit:
     theta, coef = found.at.theta, _coef(prior, found.at)
     root = np.zeros((len(theta), 0)) if fixed_theta else theta_root(found.at)
     finite = bool(np.isfinite(coef).all() and np.isfinite(theta).all())
