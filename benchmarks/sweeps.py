@@ -1,7 +1,8 @@
 """Time whole sweeps as a user runs them: sweeps.py [pilot] [production]
 
 Each RUNS times in fresh clones of this repository's commit, on the libraries that are installed, with nothing
-compiled and then again from nothing but compiled programs. Figures go to results/sweeps-<machine>.json.
+compiled and then again from nothing but compiled programs. Figures go to results/sweeps-<machine>.json, where
+those of a sweep that is not named stay.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ SWEEPS = {
 def main() -> None:
     """Run the sweeps that the command line names, or both."""
     names = sys.argv[1:] or list(SWEEPS)
-    rows = []
+    path = results_path("sweeps")
+    former = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = [row for row in former if row["sweep"] not in names]
     for name in [name for name in names for _ in range(RUNS)]:
         with tempfile.TemporaryDirectory() as cache:
             rows += [measure(name, cache, compiled) for compiled in (False, True)]
     found = {"machine": describe_machine(), "rows": rows}
-    results_path("sweeps").write_text(json.dumps(found, indent=1) + "\n")
+    path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def measure(name: str, cache: str, compiled: bool) -> dict[str, object]:

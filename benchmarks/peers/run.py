@@ -3,12 +3,13 @@
 Trials are of five templates of the family v2, the pilot's configs 1 to 5. Every method gives draws of the
 effect on the first visitors of a trial, whose truths are known, and is timed in a process of its own; what is
 not ours in an environment of its own, built once under .cache/peers (needs the network). Figures go to
-results/peers-<machine>.json as they come, where those of other numbers of visitors stay.
+results/peers-<machine>.json as they come, a trial's together; those of other trials stay there.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -64,29 +65,32 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="peers whose names begin so")
     arguments = parser.parse_args()
     peers = [p for p in PEERS if not arguments.only or p.name.startswith(tuple(arguments.only))]
-    pythons = {peer.name: environment(peer) for peer in peers}
-    rows = former_rows(arguments.visitors)
-    for n_visitors in arguments.visitors:
-        for index in arguments.configs:
-            with tempfile.TemporaryDirectory() as folder:
-                template, truth = write_trial(Path(folder, "trial.npz"), index, n_visitors)
-                for peer in peers:
-                    if n_visitors > peer.most_visitors:
-                        continue
-                    row = {"n_visitors": n_visitors, "template": template, "method": peer.name}
-                    row |= run(peer, pythons[peer.name], Path(folder), truth)
-                    print(json.dumps(row), flush=True)
-                    rows.append(row)
-                    results_path("peers").write_text(
-                        json.dumps({"machine": describe_machine(), "rows": rows}, indent=1) + "\n"
-                    )
+    pythons = {peer: environment(peer) for peer in peers}
+    rows = former_rows(arguments.visitors, arguments.configs)
+    for n_visitors, index in itertools.product(arguments.visitors, arguments.configs):
+        rows += on_trial(n_visitors, index, pythons)
+        found = {"machine": describe_machine(), "rows": rows}
+        results_path("peers").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def former_rows(visitors: list[int]) -> list[dict[str, object]]:
-    """Return the figures that are there of other numbers of visitors."""
+def on_trial(n_visitors: int, index: int, pythons: dict[Peer, Path]) -> list[dict[str, object]]:
+    """Return the figures of every method on one trial."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        template, truth = write_trial(Path(folder, "trial.npz"), index, n_visitors)
+        trial = {"n_visitors": n_visitors, "config": index, "template": template}
+        for peer, python in pythons.items():
+            if n_visitors <= peer.most_visitors:
+                rows.append(trial | {"method": peer.name} | run(peer, python, Path(folder), truth))
+                print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def former_rows(visitors: list[int], configs: list[int]) -> list[dict[str, object]]:
+    """Return the figures that are there of trials that are not run again."""
     path = results_path("peers")
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    return [row for row in rows if row["n_visitors"] not in visitors]
+    return [row for row in rows if row["n_visitors"] not in visitors or row["config"] not in configs]
 
 
 def environment(peer: Peer) -> Path:
@@ -132,7 +136,7 @@ def one_hot(covariates: Covariates) -> Float32Array:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def run(peer: Peer, python: Path, folder: Path, truth: np.ndarray) -> dict[str, float]:
+def run(peer: Peer, python: Path, folder: Path, truth: np.ndarray) -> dict[str, object]:
     """Return the seconds of a fit and the scores of its draws."""
     draws = folder / "draws.npz"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "PYTHONPATH"))}

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from arviz_stats.base.array import array_stats
 from small_trials import SEVERITY, SMALL_NUTS, Case, basis_settings, binary_covariates, make_case, make_trial
 
 from sbcflow.inference import laplace, nuts
-from sbcflow.inference.evidence import expand_evidence
+from sbcflow.inference.evidence import condition, expand_evidence
 from sbcflow.inference.laplace import LaplaceFit
 from sbcflow.inference.nuts import NutsRun
 from sbcflow.model import log_prior_theta, split_theta, starting_theta
@@ -162,6 +163,45 @@ def test_the_check_of_the_jacobian_catches_one_that_is_left_out(monkeypatch) -> 
     locate = nuts.Target.locate
     monkeypatch.setattr(nuts.Target, "locate", lambda self, p: (*locate(self, p)[:2], 0.0))
     assert np.abs(differences(target)).max() > 0.1
+
+
+def given_theta(target: nuts.Target, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (D,) and covariance (D, D) of z given theta, where u is standard normal: z is linear in u."""
+
+    def located(u: jax.Array) -> jax.Array:
+        return target._coefficients_at(jnp.asarray(theta), u)[0].ravel()
+
+    root = np.asarray(jax.jacfwd(located)(jnp.zeros(len(target.linear))))
+    return np.asarray(located(jnp.zeros(len(target.linear)))), root @ root.T
+
+
+@pytest.mark.parametrize("away", [-2.0, 0.0, 1.0])
+def test_coefficients_are_white_at_any_theta(away: float) -> None:
+    theta = fit().theta + away * np.array([1.0, -0.5, 0.1])
+    known = condition(fit().centred, fit().prior, theta)
+    mean, covariance = given_theta(make_target(), theta)
+    inverse = np.linalg.inv(np.tril(known.factor))
+    np.testing.assert_allclose(mean, known.mean, atol=1e-8)
+    np.testing.assert_allclose(covariance, inverse.T @ inverse, atol=1e-8)
+
+
+def test_the_check_of_white_coefficients_catches_directions_left_out(monkeypatch) -> None:
+    monkeypatch.setattr(nuts, "RANK", 2)
+    known = condition(fit().centred, fit().prior, fit().theta)
+    mean, _ = given_theta(make_target(), fit().theta)
+    assert np.abs(mean - known.mean).max() > 0.01
+
+
+def test_normal_scores_are_those_of_the_priors_quantiles_in_both_tails() -> None:
+    prior = fit().prior
+    theta = np.array([[-12.0, 0.3, 0.2], [-1.0, 1.5, -1.0]])
+    for one in theta:
+        scores = nuts._scores_of(prior, one)
+        scales = scipy.stats.halfnorm(scale=prior.widths)
+        np.testing.assert_allclose(
+            scipy.stats.norm.logcdf(scores[:2]), scales.logcdf(np.exp(one[:2])), rtol=1e-6
+        )
+        np.testing.assert_allclose(nuts._theta_at(prior, jnp.asarray(scores)), one, rtol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_draws_and_another_others() -> None:
