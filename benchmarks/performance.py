@@ -67,12 +67,13 @@ COSTS = """\
 `python benchmarks/costs.py`; {machine}. Each sweep by `snakemake train_sweep`, from nothing and with nothing
 compiled, takes
 
-    {start:.1f} + {job:.1f} x jobs + ({fixed:.2f} + {slope:.1f} x million visitors) x fits + {nuts:.0f} x by NUTS / 2
+    {start:.1f} + {job:.1f} x jobs + ({fixed:.2f} + {slope:.1f} x million visitors) x fits
+        + {nuts:.0f} x by NUTS / 2
 
-seconds. Jobs and fits are those that the busier core does, one after another: the default profile cuts a sweep
-into four jobs, two at once. A fit with no other beside it counts as 0.63. Fitted to the first sweeps by least
-squares of relative errors; the last three were only predicted, given how many of their fits went to NUTS.
-Within {gap:.0%} is wanted.
+seconds. Jobs and fits are those that the busier core does, one after another: the default profile cuts a
+sweep into four jobs, two at once. A fit with no other beside it counts as 0.63. Fitted to the first sweeps by
+least squares of relative errors; the last three were only predicted, given how many of their fits went to
+NUTS. Within {gap:.0%} is wanted.
 
 ![Seconds against configs](performance-configs.svg)
 """
