@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sbcflow.cli import experiments
+from sbcflow.cli.doctor import doctor_command
 from sbcflow.cli.explore import explore_command
 from sbcflow.cli.sweeps import explain_command, replay_command, status_command
 from sbcflow.errors import SbcflowError
@@ -30,6 +31,7 @@ app = typer.Typer(
 params_app = typer.Typer(help="Check params.yaml, or put a scenario into it.", no_args_is_help=True)
 app.add_typer(params_app, name="params")
 app.add_typer(experiments.app, name="exp")
+app.command("doctor")(doctor_command)
 app.command("explore")(explore_command)
 app.command("status")(status_command)
 app.command("explain")(explain_command)

@@ -1,0 +1,26 @@
+"""``sbcflow doctor``: is this machine fit to run sweeps?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def doctor_command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Look at Python, libraries, JAX and its devices, disk, compiled programs, Git, Slurm, DVC, params.yaml.
+
+    A line each, and what to do where something is wrong. Changes nothing; exit 1 on a problem.
+    """
+    from sbcflow.doctor.diagnose import diagnose
+    from sbcflow.doctor.finding import State, render
+
+    findings = diagnose(Path.cwd())
+    typer.echo(
+        json.dumps([one.plain() for one in findings], indent=2) + "\n" if as_json else render(findings),
+        nl=False,
+    )
+    if any(one.state is State.PROBLEM for one in findings):
+        raise typer.Exit(1)
