@@ -149,7 +149,7 @@ def test_bad_input_is_one_line_and_exit_2(repo: Path, words: list[str], message:
 
 
 def test_every_call_of_the_lifecycle_has_a_command() -> None:
-    shown = CliRunner().invoke(app, ["exp", "--help"]).stdout
+    shown = CliRunner().invoke(app, ["exp", "--help"]).stdout.replace("│", " ")
     named = {"set_params": "set", "log_metric": "log", "log_metrics": "log", "log_artifact": "artifact"}
     named |= {"log_code": "code", "make_checkpoint": "checkpoint", "fail": "save"}
     for call in Call:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from sbcflow.cli.shared import Json
 
-def doctor_command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+
+def doctor_command(as_json: Json = False) -> None:
     """Look at Python, libraries, JAX and its devices, disk, compiled programs, Git, Slurm, DVC, params.yaml.
 
     A line each, and what to do where something is wrong. Changes nothing; exit 1 on a problem.

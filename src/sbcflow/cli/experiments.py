@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sbcflow.cli.help import example
+from sbcflow.cli.shared import Json
 from sbcflow.errors import MetricError
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The experiment.")]
 Repo = Annotated[Path, typer.Option("--repo", metavar="DIR", help="A folder in the Git repository.")]
 Baseline = Annotated[str | None, typer.Option("--baseline", metavar="REV", help="Where a name has several.")]
 Message = Annotated[str | None, typer.Option("--message", "-m", metavar="TEXT", help="The commit's message.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Values = Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="Values, as in YAML.")]
 Where = Annotated[
     str | None,
@@ -42,7 +43,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what has another h
 HERE = Path()
 
 
-@app.command("init")
+@app.command("init", epilog=example("sbcflow exp init wider --set model.severity.shift_sd=0.5"))
 def init_experiment(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="By default a readable one.")] = None,
     params: Annotated[
@@ -61,7 +62,7 @@ def init_experiment(
     _show(experiment, as_json, experiment.name)
 
 
-@app.command("set")
+@app.command("set", epilog=example("sbcflow exp set wider inference.n_draws=4000"))
 def set_params(
     name: Name,
     values: Values,
@@ -77,7 +78,7 @@ def set_params(
         experiment.set_params(*values, file=file, new=new, change_type=change_type)
 
 
-@app.command("log")
+@app.command("log", epilog=example("sbcflow exp log wider coverage=0.91 width=3.2 --step 1"))
 def log_metrics(
     name: Name,
     values: Values,
@@ -92,7 +93,7 @@ def log_metrics(
         experiment.log_metrics(dict(map(_metric, values)), step, allow_nan=allow_nan)
 
 
-@app.command("artifact")
+@app.command("artifact", epilog=example("sbcflow exp artifact wider runs/pilot-corrections"))
 def log_artifact(
     name: Name,
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A file or a folder.")],
@@ -108,7 +109,7 @@ def log_artifact(
         experiment.log_artifact(path.resolve(), under)
 
 
-@app.command("code")
+@app.command("code", epilog=example("sbcflow exp code wider --include-untracked notes.md"))
 def log_code(
     name: Name,
     include_untracked: Annotated[
@@ -125,7 +126,7 @@ def log_code(
         experiment.log_code(tracked, include_untracked=paths)
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp checkpoint wider -m 'half way'"))
 def checkpoint(
     name: Name, message: Message = None, repo: Repo = HERE, baseline: Baseline = None, as_json: Json = False
 ) -> None:
@@ -134,21 +135,21 @@ def checkpoint(
         _show_saved(experiment.make_checkpoint(message), as_json)
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp complete wider"))
 def complete(name: Name, repo: Repo = HERE, baseline: Baseline = None, as_json: Json = False) -> None:
     """Freeze an experiment: from here on it is saved or discarded."""
     with _resumed(name, repo, baseline, as_json) as experiment:
         experiment.complete()
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp resume wider"))
 def resume(name: Name, repo: Repo = HERE, baseline: Baseline = None, as_json: Json = False) -> None:
     """Take up an experiment that a process left, or its last checkpoint; shows what it holds."""
     with _resumed(name, repo, baseline, as_json):
         pass
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp save wider"))
 def save(
     name: Name,
     message: Message = None,
@@ -166,14 +167,14 @@ def save(
         _show_saved(experiment.save(message), as_json)
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp discard wider"))
 def discard(name: Name, repo: Repo = HERE, baseline: Baseline = None, as_json: Json = False) -> None:
     """Drop an experiment that is not saved, and its checkpoints."""
     with _resumed(name, repo, baseline, as_json) as experiment:
         experiment.discard()
 
 
-@app.command("list")
+@app.command("list", epilog=example("sbcflow exp list --where 'metrics.coverage >= 0.9'"))
 def list_experiments(
     baseline: Annotated[str | None, typer.Option("--baseline", metavar="REV", help="Only its own.")] = None,
     where: Where = None,
@@ -187,7 +188,7 @@ def list_experiments(
     _show_frame(frame if as_json else _for_people(frame), as_json)
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp show wider"))
 def show(name: Name, repo: Repo = HERE, baseline: Baseline = None, as_json: Json = False) -> None:
     """Show one experiment."""
     from sbcflow.experiment import experiments
@@ -199,7 +200,7 @@ def show(name: Name, repo: Repo = HERE, baseline: Baseline = None, as_json: Json
     _show_frame(frame if as_json else frame.T, as_json)
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp compare wider HEAD"))
 def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="An experiment, or a revision.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
@@ -212,7 +213,7 @@ def compare(
     _show_frame(compare_experiments(first, second, repo), as_json)
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp best coverage --mode max"))
 def best(
     metric: Annotated[str, typer.Argument(metavar="METRIC")],
     mode: Annotated[str, typer.Option("--mode", metavar="max|min")] = "max",
@@ -229,7 +230,7 @@ def best(
     _show_frame(frame if as_json else frame.T, as_json)
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp push origin wider"))
 def push(
     remote: Remote = "origin",
     names: Names = None,
@@ -243,7 +244,7 @@ def push(
     _show_moved(push_experiments(remote, names, repo, force=force), as_json)
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp pull origin"))
 def pull(
     remote: Remote = "origin",
     names: Names = None,
@@ -257,7 +258,7 @@ def pull(
     _show_moved(pull_experiments(remote, names, repo, force=force), as_json)
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp remove wider"))
 def remove(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The experiments.")],
     repo: Repo = HERE,
@@ -277,7 +278,7 @@ def remove(
     _show_names(names, as_json)
 
 
-@app.command()
+@app.command(epilog=example("sbcflow exp rename wider widest"))
 def rename(
     name: Name,
     new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-PARAMS_FILE = "params.yaml"
+from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, progress
+
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -27,10 +27,8 @@ def explore_command(
         int | None,
         typer.Option(min=1, metavar="N", help="Fits at once; by default what Snakemake's profile says."),
     ] = None,
-    params: Annotated[Path, typer.Option("--params", metavar="FILE", help="The file of run values.")] = Path(
-        PARAMS_FILE
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list of JSON objects.")] = False,
+    params: ParamsOption = PARAMS_FILE,
+    as_json: Json = False,
 ) -> None:
     """Run an exploratory sweep for every combination of values; save each as an experiment.
 
@@ -42,14 +40,10 @@ def explore_command(
 
     # Snakemake is ended as on Ctrl-C, and not left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    results = explore(parse_sets(sets), jobs=jobs, params=params, say=_progress)
+    results = explore(parse_sets(sets), jobs=jobs, params=params, say=progress)
     if as_json:
         typer.echo(json.dumps([result.plain() for result in results], indent=2))
     else:
         typer.echo(render(results), nl=False)
     if any(result.outcome is Outcome.FAILED for result in results):
         raise typer.Exit(1)
-
-
-def _progress(line: str) -> None:
-    typer.echo(line, err=True)

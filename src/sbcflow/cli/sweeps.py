@@ -7,21 +7,19 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, progress
+
 if TYPE_CHECKING:
     from sbcflow.inspection.watch import Statuses
 
-PARAMS_FILE = "params.yaml"
 INTERRUPTED = 128 + signal.SIGINT
 
 SWEEP_HELP = "A sweep's run id, or its section of params.yaml."
 Sweep = Annotated[str, typer.Argument(metavar="SWEEP", help=SWEEP_HELP)]
-ParamsOption = Annotated[Path, typer.Option("--params", metavar="FILE", help="The file of run values.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def status_command(
@@ -32,7 +30,7 @@ def status_command(
     every: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="How long --watch waits between two looks.")
     ] = 5.0,
-    params: ParamsOption = Path(PARAMS_FILE),
+    params: ParamsOption = PARAMS_FILE,
     as_json: Json = False,
 ) -> None:
     """Show how far a sweep is: done, running, failed, missing, how long it will take, on which machines.
@@ -70,7 +68,7 @@ def _shower(as_json: bool, on_terminal: bool) -> Callable[[Statuses], None]:
     return show
 
 
-def explain_command(sweep: Sweep, params: ParamsOption = Path(PARAMS_FILE), as_json: Json = False) -> None:
+def explain_command(sweep: Sweep, params: ParamsOption = PARAMS_FILE, as_json: Json = False) -> None:
     """Say of each config that would be fitted what has changed: code, a setting, the version of a library."""
     from sbcflow.inspection.explain import explain_sweep
     from sbcflow.inspection.explain_text import render_explained
@@ -87,7 +85,7 @@ def replay_command(
     config: Annotated[
         str, typer.Argument(metavar="CONFIG", help="A config's id, as 0007-1a2b3c4d, or index.")
     ],
-    params: ParamsOption = Path(PARAMS_FILE),
+    params: ParamsOption = PARAMS_FILE,
     as_json: Json = False,
 ) -> None:
     """Fit one config again, elsewhere, and compare each field with what is recorded.
@@ -105,7 +103,7 @@ def replay_command(
     from sbcflow.params import load
 
     values = load(params)
-    replayed = replay(values, find_sweep(values, sweep), config, say=_progress)
+    replayed = replay(values, find_sweep(values, sweep), config, say=progress)
     _show(replayed.plain(), render_replay(replayed), as_json)
     if not replayed.is_same:
         raise typer.Exit(1)
@@ -113,7 +111,3 @@ def replay_command(
 
 def _show(content: object, text: str, as_json: bool) -> None:
     typer.echo(json.dumps(content, indent=2) + "\n" if as_json else text, nl=False)
-
-
-def _progress(line: str) -> None:
-    typer.echo(line, err=True)

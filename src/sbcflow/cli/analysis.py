@@ -1,0 +1,65 @@
+"""``sbcflow analyze`` and ``calibrate``: a correction applied to data of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sbcflow.cli.shared import PARAMS_FILE, ParamsOption, progress
+
+
+def analyze_command(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A .csv, .csv.gz or .parquet, a row a visitor.")
+    ],
+    arm: Annotated[str, typer.Option(metavar="COL", help="The column of the arm.")],
+    control: Annotated[str, typer.Option(metavar="VALUE", help="The arm column's value for control.")],
+    converted: Annotated[str, typer.Option(metavar="COL", help="The column of conversion, 0 or 1.")],
+    revenue: Annotated[str, typer.Option(metavar="COL", help="The column of revenue, 0 without conversion.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where effects.csv and the rest go.")],
+    features: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL,...",
+            help="What was known of visitors before assignment; by default every other column, unless one "
+            "differs between the arms as an outcome does.",
+        ),
+    ] = None,
+    correction: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A fitted correction; without it, raw intervals alone.")
+    ] = None,
+    params: ParamsOption = PARAMS_FILE,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The seed of the posterior draws.")] = 0,
+) -> None:
+    """Analyse a real experiment: effects on everybody, on segments and on each visitor."""
+    from sbcflow import runtime
+
+    runtime.configure()
+    from sbcflow.analysis.read import Roles
+    from sbcflow.analysis.render import render
+    from sbcflow.analysis.run import Request
+    from sbcflow.analysis.run import analyze as run
+
+    named = tuple(name.strip() for name in features.split(",")) if features is not None else None
+    roles = Roles(arm, control, converted, revenue, named)
+    analysis = run(Request(data, roles, out, correction, params, seed), say=progress)
+    typer.echo(render(analysis.effects, analysis.regime, analysis.notes), nl=False)
+    for path in sorted(out.iterdir()):
+        typer.echo(path)
+
+
+def calibrate_command(
+    draws: Annotated[
+        Path, typer.Option(metavar="FILE", help="An npz with the array draws (n_points, n_draws).")
+    ],
+    correction: Annotated[Path, typer.Option(metavar="DIR", help="The folder of a fitted correction.")],
+    level: Annotated[float, typer.Option(metavar="L", help="The wanted coverage, between 0 and 1.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The csv to write: columns lower, upper.")],
+) -> None:
+    """Write the calibrated interval of each point's posterior draws."""
+    from sbcflow.analysis.calibrate import calibrate_file
+
+    intervals = calibrate_file(draws, correction, level, out)
+    typer.echo(f"{out}: {len(intervals.lower)} intervals at {level:g}, rule: {intervals.regime}")

@@ -1,0 +1,48 @@
+"""``sbcflow params``: the run values, checked or changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sbcflow.cli.help import example
+from sbcflow.cli.shared import PARAMS_FILE, ParamsOption
+
+if TYPE_CHECKING:
+    from sbcflow.params import SweepSettings
+
+
+app = typer.Typer(help="Check params.yaml, or put a scenario into it.", no_args_is_help=True)
+
+
+@app.command("check", epilog=example("sbcflow params check"))
+def check_params(params: ParamsOption = PARAMS_FILE) -> None:
+    """Check params.yaml and show the size of each sweep."""
+    from sbcflow.params import load
+
+    values = load(params)
+    typer.echo(f"{params}: ok")
+    for kind, sweep in values.sweeps().items():
+        typer.echo(_sweep_line(f"{kind}_sweep", sweep))
+
+
+def _sweep_line(section: str, sweep: SweepSettings) -> str:
+    scales = ", ".join(f"{scale:,}" for scale in sweep.scales)
+    return (
+        f"{section:<18}{sweep.id}: {sweep.n_configs * len(sweep.scales)} fits ({sweep.n_configs} configs at "
+        f"each of {scales} visitors), family {sweep.generator_family}"
+    )
+
+
+@app.command("apply", epilog=example("sbcflow params apply config/production.yaml"))
+def apply_params(
+    scenario: Annotated[Path, typer.Argument(metavar="FILE", help="The values that differ.")],
+    params: ParamsOption = PARAMS_FILE,
+) -> None:
+    """Put the values of a scenario (config/*.yaml) into params.yaml."""
+    from sbcflow.scenario import apply_scenario
+
+    apply_scenario(scenario, params)
+    typer.echo(f"{params}: now holds the values of {scenario}")
