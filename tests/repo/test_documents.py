@@ -60,7 +60,7 @@ def mentions(text: str, program: str) -> Iterator[list[str]]:
 def resolve(words: list[str]) -> tuple[Command, list[str]]:
     """Return the command that words name, and what is left of them."""
     command, rest = COMMAND, list(words)
-    while rest and (children := children_of(command)):
+    while rest and not rest[0].startswith("-") and (children := children_of(command)):
         name = rest.pop(0)
         assert name in children, f"no command {name!r}"
         command = children[name]

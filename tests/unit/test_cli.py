@@ -306,3 +306,27 @@ def test_an_analysis_with_someone_s_own_file_in_it_is_kept(project: Shell, tmp_p
     assert project(*ANALYZE, "--out", "out").code == 0
     (tmp_path / "out/notes.txt").write_text("mine")
     assert "out: holds other files" in _one_line_error(project(*ANALYZE, "--out", "out"))
+
+
+def test_what_a_machine_may_read_comes_as_json(
+    project: Shell, evaluation: tuple[Path, str], draws: Path
+) -> None:
+    def answered(*arguments: object, code: int = 0) -> object:
+        answer = project(*arguments, "--json")
+        assert answer.code == code, answer.err
+        return json.loads(answer.out)
+
+    checked = answered("params", "check")
+    assert checked["sweeps"]["train_sweep"]["n_configs"] == 3
+    card = answered("scorecard", evaluation[0])
+    table = pd.read_csv(evaluation[0] / "scorecard.csv")
+    assert (card["summary"]["n_fits"], len(card["table"])) == (4, len(table))
+    np.testing.assert_allclose([row["coverage"] for row in card["table"]], table["coverage"])
+    given = ("--draws", draws, "--correction", "correction", "--level", 0.9, "--out", "intervals.csv")
+    assert answered("calibrate", *given)["intervals"] == 7
+    analysed = answered(*ANALYZE, "--out", "out")
+    assert analysed["files"] == ["out/cate.parquet", "out/effects.csv", "out/manifest.json"]
+    assert analysed["effects"][0]["calibrated_lower_90"] is None
+    sound, missing = answered("validate", "out", "nowhere", code=1)
+    assert (sound["path"], sound["ok"], sound["problems"]) == ("out", True, [])
+    assert not missing["ok"] and missing["problems"][0].startswith("nowhere: no such file")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sbcflow.cli.shared import PARAMS_FILE, ParamsOption, progress
+from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, echo, progress, rows
 
 
 def analyze_command(
@@ -32,6 +33,7 @@ def analyze_command(
     ] = None,
     params: ParamsOption = PARAMS_FILE,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="The seed of the posterior draws.")] = 0,
+    as_json: Json = False,
 ) -> None:
     """Analyse a real experiment: effects on everybody, on segments and on each visitor."""
     from sbcflow import runtime
@@ -45,9 +47,10 @@ def analyze_command(
     named = tuple(name.strip() for name in features.split(",")) if features is not None else None
     roles = Roles(arm, control, converted, revenue, named)
     analysis = run(Request(data, roles, out, correction, params, seed), say=progress)
-    typer.echo(render(analysis.effects, analysis.regime, analysis.notes), nl=False)
-    for path in sorted(out.iterdir()):
-        typer.echo(path)
+    files = [str(path) for path in sorted(out.iterdir())]
+    text = render(analysis.effects, analysis.regime, analysis.notes) + "".join(f"{path}\n" for path in files)
+    plain = {"regime": asdict(analysis.regime), "notes": analysis.notes, "files": files}
+    echo({"effects": rows(analysis.effects)} | plain, text, as_json)
 
 
 def calibrate_command(
@@ -57,9 +60,12 @@ def calibrate_command(
     correction: Annotated[Path, typer.Option(metavar="DIR", help="The folder of a fitted correction.")],
     level: Annotated[float, typer.Option(metavar="L", help="The wanted coverage, between 0 and 1.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The csv to write: columns lower, upper.")],
+    as_json: Json = False,
 ) -> None:
     """Write the calibrated interval of each point's posterior draws."""
     from sbcflow.analysis.calibrate import calibrate_file
 
     intervals = calibrate_file(draws, correction, level, out)
-    typer.echo(f"{out}: {len(intervals.lower)} intervals at {level:g}, rule: {intervals.regime}")
+    n_intervals = len(intervals.lower)
+    plain = {"out": str(out), "intervals": n_intervals, "level": level, "rule": intervals.regime}
+    echo(plain, f"{out}: {n_intervals} intervals at {level:g}, rule: {intervals.regime}\n", as_json)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
-from sbcflow.cli.shared import Json
+from sbcflow.cli.shared import Json, echo
 
 
 def doctor_command(as_json: Json = False) -> None:
@@ -19,9 +18,6 @@ def doctor_command(as_json: Json = False) -> None:
     from sbcflow.doctor.finding import State, render
 
     findings = diagnose(Path.cwd())
-    typer.echo(
-        json.dumps([one.plain() for one in findings], indent=2) + "\n" if as_json else render(findings),
-        nl=False,
-    )
+    echo([one.plain() for one in findings], render(findings), as_json)
     if any(one.state is State.PROBLEM for one in findings):
         raise typer.Exit(1)

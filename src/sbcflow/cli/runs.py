@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sbcflow.cli.shared import PARAMS_FILE, ParamsOption
+from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, echo, rows
+
+if TYPE_CHECKING:
+    from sbcflow.validate import Report
 
 
 def validate_command(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Manifests or run folders.")],
+    as_json: Json = False,
 ) -> None:
     """Check manifests and run folders: schema, keys, checksums, row counts, links. Exit 1 on a problem."""
-    from sbcflow.validate import validate as check
+    from sbcflow.validate import validate
 
-    n_problems = 0
-    for path in paths:
-        report = check(path)
-        n_problems += len(report.problems)
-        for line in (*report.problems, *(f"note: {note}" for note in report.notes)):
-            typer.echo(line)
-        if report.ok:
-            typer.echo(f"{path}: ok (checked {'; '.join(report.checked)})")
+    reports = {str(path): validate(path) for path in paths}
+    n_problems = sum(len(report.problems) for report in reports.values())
+    lines = [line for path, report in reports.items() for line in _report_lines(path, report)]
     if n_problems:
-        typer.echo(f"{n_problems} problem{'s' if n_problems > 1 else ''}")
+        lines.append(f"{n_problems} problem{'s' if n_problems > 1 else ''}")
+    plain = [{"path": path, "ok": report.ok} | asdict(report) for path, report in reports.items()]
+    echo(plain, "".join(f"{line}\n" for line in lines), as_json)
+    if n_problems:
         raise typer.Exit(1)
+
+
+def _report_lines(path: str, report: Report) -> list[str]:
+    lines = [*report.problems, *(f"note: {note}" for note in report.notes)]
+    return [*lines, f"{path}: ok (checked {'; '.join(report.checked)})"] if report.ok else lines
 
 
 def scorecard_command(
@@ -35,6 +43,7 @@ def scorecard_command(
         typer.Argument(metavar="RUN_DIR", help="An evaluation; by default the one that params.yaml names."),
     ] = None,
     params: ParamsOption = PARAMS_FILE,
+    as_json: Json = False,
 ) -> None:
     """Print the scorecard of an evaluation: coverage raw, by R(p) and layered, level by level."""
     from sbcflow.calibration.scorecard import Scorecard, render
@@ -42,4 +51,5 @@ def scorecard_command(
     from sbcflow.sweep.layout import run_dir as folder_of
 
     folder = run_dir or folder_of(load(params).evaluate_layered.id)
-    typer.echo(render(Scorecard.load(folder)), nl=False)
+    card = Scorecard.load(folder)
+    echo({"summary": card.summary, "table": rows(card.table)}, render(card), as_json)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -16,3 +20,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def progress(line: str) -> None:
     """Say how far a command is, beside what it prints."""
     typer.echo(line, err=True)
+
+
+def echo(content: object, text: str, as_json: bool) -> None:
+    """Print a result: ``content`` as JSON where that is asked for, else ``text``, a line or several."""
+    typer.echo(json.dumps(content, indent=2) + "\n" if as_json else text, nl=False)
+
+
+def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as JSON values, null where one is empty."""
+    found: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    return found

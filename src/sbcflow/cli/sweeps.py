@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, progress
+from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, echo, progress
 
 if TYPE_CHECKING:
     from sbcflow.inspection.watch import Statuses
@@ -45,7 +45,7 @@ def status_command(
     look = watching.looker(values, begun_sweeps(values) if sweep is None else [find_sweep(values, sweep)])
     if not watch:
         statuses = look()
-        _show([one.plain() for one in statuses], watching.text_of(statuses), as_json)
+        echo([one.plain() for one in statuses], watching.text_of(statuses), as_json)
         return
     on_terminal = sys.stdout.isatty() and not as_json
     try:
@@ -77,7 +77,7 @@ def explain_command(sweep: Sweep, params: ParamsOption = PARAMS_FILE, as_json: J
 
     values = load(params)
     explained = explain_sweep(values, find_sweep(values, sweep))
-    _show(explained.plain(), render_explained(explained), as_json)
+    echo(explained.plain(), render_explained(explained), as_json)
 
 
 def replay_command(
@@ -104,10 +104,6 @@ def replay_command(
 
     values = load(params)
     replayed = replay(values, find_sweep(values, sweep), config, say=progress)
-    _show(replayed.plain(), render_replay(replayed), as_json)
+    echo(replayed.plain(), render_replay(replayed), as_json)
     if not replayed.is_same:
         raise typer.Exit(1)
-
-
-def _show(content: object, text: str, as_json: bool) -> None:
-    typer.echo(json.dumps(content, indent=2) + "\n" if as_json else text, nl=False)

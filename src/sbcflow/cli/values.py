@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sbcflow.cli.help import example
-from sbcflow.cli.shared import PARAMS_FILE, ParamsOption
+from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, echo
 
 if TYPE_CHECKING:
     from sbcflow.params import SweepSettings
-
 
 app = typer.Typer(help="Check params.yaml, or put a scenario into it.", no_args_is_help=True)
 
 
 @app.command("check", epilog=example("sbcflow params check"))
-def check_params(params: ParamsOption = PARAMS_FILE) -> None:
+def check_params(params: ParamsOption = PARAMS_FILE, as_json: Json = False) -> None:
     """Check params.yaml and show the size of each sweep."""
     from sbcflow.params import load
 
-    values = load(params)
-    typer.echo(f"{params}: ok")
-    for kind, sweep in values.sweeps().items():
-        typer.echo(_sweep_line(f"{kind}_sweep", sweep))
+    sweeps = {f"{kind}_sweep": sweep for kind, sweep in load(params).sweeps().items()}
+    lines = [f"{params}: ok", *(_sweep_line(section, sweep) for section, sweep in sweeps.items())]
+    plain = {section: sweep.model_dump(mode="json") for section, sweep in sweeps.items()}
+    echo({"params": str(params), "sweeps": plain}, "\n".join(lines) + "\n", as_json)
 
 
 def _sweep_line(section: str, sweep: SweepSettings) -> str:
