@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-STYLE = {"svg.hashsalt": "sbcflow", "svg.fonttype": "none", "font.size": 9}
+mpl.rcParams.update({"svg.hashsalt": "sbcflow", "svg.fonttype": "none", "font.size": 9})
 PLOTTED_VISITORS = 20_000
 
 
@@ -32,16 +32,18 @@ def plot_configs(path: Path, found: dict[str, Any]) -> None:
     """Draw seconds of the sweeps of costs.py, measured and by the model, against configs."""
     figure = Figure(figsize=(4.5, 3), layout="constrained")
     axes = figure.subplots()
-    by_model = []
-    for name, mark in (("fitted", "o"), ("predicted", "s")):
-        rows = [row for row in found[name] if row["visitors"] == PLOTTED_VISITORS]
-        configs = [row["configs"] for row in rows]
-        axes.plot(configs, [row["seconds"] for row in rows], mark, label=f"measured, {name}")
-        by_model += zip(configs, [row["predicted"] for row in rows], strict=True)
-    axes.plot(*zip(*sorted(by_model), strict=True), ":", label="by the model")
+    sweeps = found["fitted"] + found["predicted"]
+    rows = sorted((row for row in sweeps if row["visitors"] == PLOTTED_VISITORS), key=by_configs)
+    configs = [row["configs"] for row in rows]
+    axes.plot(configs, [row["seconds"] for row in rows], "o", label="measured")
+    axes.plot(configs, [row["predicted"] for row in rows], ":", label="by the model")
     label = f"configs of {PLOTTED_VISITORS:,} visitors"
     axes.set(xlabel=label, ylabel="seconds a sweep", xlim=(0, None), ylim=(0, None))
     save(path, figure)
+
+
+def by_configs(row: dict[str, Any]) -> int:
+    return int(row["configs"])
 
 
 def save(path: Path, figure: Figure) -> None:
@@ -49,5 +51,4 @@ def save(path: Path, figure: Figure) -> None:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    with mpl.rc_context(STYLE):
-        figure.savefig(path, metadata={"Date": None, "Creator": None})
+    figure.savefig(path, metadata={"Date": None, "Creator": None})
