@@ -19,7 +19,7 @@ def plot_visitors(path: Path, rows: list[dict[str, Any]], floors: list[float]) -
     seconds, memory = figure.subplots(1, 2)
     visitors = [row["n_visitors"] for row in rows]
     seconds.loglog(visitors, [median(row["fit_seconds"]) for row in rows], "o-", label="laplace, one core")
-    seconds.loglog(visitors, floors, ":", label="floor")
+    seconds.loglog(visitors, floors, ":", label="Gram arithmetic alone")
     seconds.set(xlabel="visitors", ylabel="seconds a fit")
     millions = [n / 1e6 for n in visitors]
     memory.plot(millions, [row["peak_mib"] for row in rows], "o-", label="peak of the process")

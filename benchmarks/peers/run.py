@@ -3,7 +3,7 @@
 Trials are of five templates of the family v2, the pilot's configs 1 to 5. Every method gives draws of the
 effect on the first visitors of a trial, whose truths are known, and is timed in a process of its own; what is
 not ours in an environment of its own, built once under .cache/peers (needs the network). Figures go to
-results/peers-<machine>.json as they come, a trial's together; those of other trials stay there.
+results/peers-<machine>.json as they come, each with its day; those that are not measured again stay there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -66,31 +67,29 @@ def main() -> None:
     arguments = parser.parse_args()
     peers = [p for p in PEERS if not arguments.only or p.name.startswith(tuple(arguments.only))]
     pythons = {peer: environment(peer) for peer in peers}
-    rows = former_rows(arguments.visitors, arguments.configs)
     for n_visitors, index in itertools.product(arguments.visitors, arguments.configs):
-        rows += on_trial(n_visitors, index, pythons)
-        found = {"machine": describe_machine(), "rows": rows}
-        results_path("peers").write_text(json.dumps(found, indent=1) + "\n")
+        on_trial(n_visitors, index, pythons)
 
 
-def on_trial(n_visitors: int, index: int, pythons: dict[Peer, Path]) -> list[dict[str, object]]:
-    """Return the figures of every method on one trial."""
-    rows = []
+def on_trial(n_visitors: int, index: int, pythons: dict[Peer, Path]) -> None:
+    """Keep the figures of every method on one trial."""
     with tempfile.TemporaryDirectory() as folder:
         template, truth = write_trial(Path(folder, "trial.npz"), index, n_visitors)
         trial = {"n_visitors": n_visitors, "config": index, "template": template}
         for peer, python in pythons.items():
             if n_visitors <= peer.most_visitors:
-                rows.append(trial | {"method": peer.name} | run(peer, python, Path(folder), truth))
-                print(json.dumps(rows[-1]), flush=True)
-    return rows
+                keep(trial | {"method": peer.name} | run(peer, python, Path(folder), truth))
 
 
-def former_rows(visitors: list[int], configs: list[int]) -> list[dict[str, object]]:
-    """Return the figures that are there of trials that are not run again."""
+def keep(row: dict[str, object]) -> None:
+    """Put figures into the file, in the place of earlier ones of that method on that trial."""
+    print(json.dumps(row), flush=True)
     path = results_path("peers")
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    return [row for row in rows if row["n_visitors"] not in visitors or row["config"] not in configs]
+    former = json.loads(path.read_text())["rows"] if path.exists() else []
+    same = ("n_visitors", "config", "method")
+    others = [one for one in former if any(one[name] != row[name] for name in same)]
+    row["measured"] = f"{datetime.now(UTC):%Y-%m-%d}"
+    path.write_text(json.dumps({"machine": describe_machine(), "rows": [*others, row]}, indent=1) + "\n")
 
 
 def environment(peer: Peer) -> Path:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from sbcflow.cli import app
 from sbcflow.doctor import installation, machine, project
+from sbcflow.doctor.diagnose import diagnose
 from sbcflow.doctor.finding import Finding, State, note, ok, problem, render
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
         ("git", "init", "--quiet"),
         ("git", "config", "user.email", "somebody@example.org"),
         ("git", "config", "user.name", "Somebody"),
-        ("dvc", "init", "--quiet"),
+        (sys.executable, "-m", "dvc", "init", "--quiet"),
         ("git", "add", "--all"),
         ("git", "commit", "--quiet", "--message", "begin"),
     ):
@@ -83,31 +84,41 @@ def test_commands_of_another_environment_are_a_problem(monkeypatch, tmp_path: Pa
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     expect(installation.check_commands(), State.PROBLEM, str(tmp_path / "bin" / "snakemake"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    expect(installation.check_commands(), State.PROBLEM, "not on the PATH: dvc, sbcflow")
+    expect(installation.check_commands(), State.PROBLEM, "another environment")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    expect(installation.check_commands(), State.NOTE, "not on the PATH: snakemake, dvc, sbcflow")
 
 
 def test_without_git_there_is_a_problem_and_without_slurm_none(monkeypatch, tmp_path: Path) -> None:
-    expect(installation.check_git(), State.OK)
+    expect(machine.check_git(), State.OK)
     monkeypatch.setenv("PATH", str(tmp_path))
-    expect(installation.check_git(), State.PROBLEM)
-    expect(installation.check_slurm(), State.NOTE, "this machine alone")
+    expect(machine.check_git(), State.PROBLEM)
+    expect(machine.check_slurm(), State.NOTE, "this machine alone")
 
 
 def test_slurm_is_what_sinfo_says(monkeypatch, tmp_path: Path) -> None:
     command(tmp_path / "bin", "sinfo", "gpu*  4 nodes   gpu:h200:8")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    expect(installation.check_slurm(), State.OK, "gpu* 4 nodes gpu:h200:8")
-    command(tmp_path / "bin", "sinfo", "")
-    (tmp_path / "bin" / "sinfo").write_text("#!/bin/sh\nexit 1\n")
-    expect(installation.check_slurm(), State.NOTE, "does not answer")
+    expect(machine.check_slurm(), State.OK, "gpu* 4 nodes gpu:h200:8")
+    (tmp_path / "bin" / "sinfo").write_text("#!/bin/sh\necho 'no controller' >&2; exit 1\n")
+    expect(machine.check_slurm(), State.NOTE, "no controller")
 
 
-def test_fewer_fits_are_advised_where_memory_is_short(monkeypatch) -> None:
+def test_fewer_fits_are_advised_where_memory_is_short(monkeypatch, tmp_path: Path) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(machine, "MEMORY_LIMITS", (str(limit),))
+    monkeypatch.setattr(machine, "usable_gpus", list)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4 * 2**18}.get)
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 128 * 2**18}.get)
+    expect(machine.check_cores(), State.OK, "64 cores, 128 GiB")
+    limit.write_text("max\n")
+    expect(machine.check_cores(), State.OK, "128 GiB")
+    limit.write_text(f"{4 * 2**30}\n")
     found = machine.check_cores()
-    expect(found, State.NOTE, "64 cores, 4 GiB")
-    assert found.remedy.endswith("--cores 2")
+    expect(found, State.NOTE, "64 cores, 4 GiB", "64 fits at once")
+    assert found.remedy.endswith("--cores 4")
+    monkeypatch.setattr(machine, "usable_gpus", lambda: ["0"])
+    expect(machine.check_cores(), State.OK, "1 fits at once")
 
 
 def test_a_gpu_that_jax_does_not_see_is_noted(monkeypatch, tmp_path: Path) -> None:
@@ -126,11 +137,12 @@ def test_a_jax_without_a_device_is_a_problem(monkeypatch) -> None:
     expect(machine.check_devices(), State.PROBLEM, "Unable to initialize backend")
 
 
-def test_a_full_disk_and_one_without_locks_are_problems(monkeypatch, tmp_path: Path) -> None:
+def test_a_full_disk_is_noted_and_one_without_locks_is_a_problem(monkeypatch, tmp_path: Path) -> None:
     expect(machine.check_disk(tmp_path), State.OK)
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda _: Usage(2**40, 2**40 - 2**29, 2**29))
-        expect(machine.check_disk(tmp_path), State.PROBLEM, str(tmp_path), "0.5 GiB")
+        expect(machine.check_disk(tmp_path), State.NOTE, str(tmp_path), "0.5 GiB")
+        assert "TMPDIR" in machine.check_temporary().remedy
 
     def refuse(*_: object) -> None:
         raise OSError(95, "Operation not supported")
@@ -150,13 +162,16 @@ def test_a_cache_of_programs_that_cannot_be_written_is_noted(monkeypatch, tmp_pa
     expect(machine.check_programs(), State.NOTE, "JAX's own cache")
 
 
-def test_a_sound_project_is_ok_and_says_what_is_missing_for_teams(folder: Path) -> None:
-    repository, dvc, params = project.check_project(folder)
-    expect(repository, State.OK, "commit")
-    expect(dvc, State.NOTE, "no remote")
-    expect(params, State.OK, "pilot-train (24 configs)")
-    subprocess.run(("dvc", "remote", "add", "team", str(folder / "remote")), cwd=folder, check=True)
-    expect(project.check_dvc(folder), State.OK, "team")
+def test_a_sound_project_is_ok_and_says_what_is_missing_for_teams(folder: Path, monkeypatch) -> None:
+    expect(project.check_repository(folder), State.OK, "commit")
+    expect(project.check_params(folder), State.OK, "pilot-train (24 configs)")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as from a shell that has no environment activated
+    expect(project.check_dvc(folder), State.NOTE, "no default remote")
+    dvc = (sys.executable, "-m", "dvc", "remote")
+    subprocess.run((*dvc, "add", "team", str(folder / "remote")), cwd=folder, check=True)
+    expect(project.check_dvc(folder), State.NOTE, "no default remote")
+    subprocess.run((*dvc, "default", "team"), cwd=folder, check=True)
+    expect(project.check_dvc(folder), State.OK, "pushes to team")
 
 
 def _without_git(folder: Path) -> None:
@@ -184,9 +199,9 @@ def _with_a_wrong_value(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "check", "words"),
     [
-        (_without_git, project.check_repository, "no Git repository"),
+        (_without_git, project.check_repository, "not a git repository"),
         (_without_a_commit, project.check_repository, "no commit yet"),
-        (_without_dvc, project.check_dvc, "no DVC project"),
+        (_without_dvc, project.check_dvc, "not inside of a DVC repository"),
         (_without_the_snakefile, project.check_params, "workflow/Snakefile"),
         (_with_a_wrong_value, project.check_params, "inference.n_draws"),
     ],
@@ -230,5 +245,12 @@ def test_the_command_fails_on_a_problem_alone(folder: Path, monkeypatch) -> None
 
 @pytest.mark.usefixtures("own_environment")
 def test_outside_a_project_the_machine_is_looked_at_alone(tmp_path: Path) -> None:
-    (found,) = project.check_project(tmp_path)
-    expect(found, State.NOTE, "no params.yaml")
+    *_, last = diagnose(tmp_path)
+    expect(last, State.NOTE, "no params.yaml")
+
+
+def test_a_check_that_cannot_look_says_so_and_the_others_go_on(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "jax", None)
+    found = {one.subject: one for one in diagnose(tmp_path)}
+    expect(found["JAX devices"], State.PROBLEM, "cannot look", "jax")
+    expect(found["Git"], State.OK)

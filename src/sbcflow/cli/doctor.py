@@ -17,7 +17,7 @@ def doctor_command(as_json: Json = False) -> None:
     from sbcflow.doctor.diagnose import diagnose
     from sbcflow.doctor.finding import State, render
 
-    findings = diagnose(Path.cwd())
+    findings = list(diagnose(Path.cwd()))
     echo([one.plain() for one in findings], render(findings), as_json)
     if any(one.state is State.PROBLEM for one in findings):
         raise typer.Exit(1)

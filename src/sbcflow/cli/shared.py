@@ -29,5 +29,5 @@ def echo(content: object, text: str, as_json: bool) -> None:
 
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table as JSON values, null where one is empty."""
-    found: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
+    found: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
     return found

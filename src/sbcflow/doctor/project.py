@@ -2,48 +2,47 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+from sbcflow.doctor.ask import Answer, ask
 from sbcflow.doctor.finding import Finding, note, ok, problem
-from sbcflow.doctor.installation import answer
 from sbcflow.errors import SbcflowError
 from sbcflow.params import PARAMS_FILE, load
 
 FILES = ("dvc.yaml", "workflow/Snakefile")
 
 
-def check_project(folder: Path) -> list[Finding]:
-    """Return what is found of the project in a folder, where there is one."""
-    if not (folder / PARAMS_FILE).is_file():
-        return [note("project", f"no {PARAMS_FILE} in {folder}", "cd to the root of a project")]
-    return [check(folder) for check in (check_repository, check_dvc, check_params)]
-
-
 def check_repository(folder: Path) -> Finding:
     """Is this a Git repository with a commit, which manifests and experiments refer to?"""
     inside = ("git", "-C", str(folder))
-    if answer(*inside, "rev-parse", "--show-toplevel") is None:
+    root = ask(*inside, "rev-parse", "--show-toplevel")
+    if root.failure:
         return problem(
-            "repository", f"{folder} is in no Git repository", "git init && git add --all && git commit"
+            "repository", root.failure, "if there is none: git init && git add --all && git commit"
         )
-    head = answer(*inside, "rev-parse", "--short", "HEAD")
-    if head is None:
+    head = ask(*inside, "rev-parse", "--short", "--verify", "HEAD")
+    if head.failure:
         return problem("repository", "there is no commit yet", "git add --all && git commit")
-    if not answer(*inside, "config", "user.email"):
+    if not ask(*inside, "config", "user.email").text:
         remedy = "git config --global user.email you@example.org"
-        return note("repository", f"commit {head}; Git does not know who you are", remedy)
-    return ok("repository", f"commit {head}")
+        return note("repository", f"commit {head.text}; Git does not know who you are", remedy)
+    return ok("repository", f"commit {head.text}")
 
 
 def check_dvc(folder: Path) -> Finding:
     """Is DVC set up here, and is there somewhere to push runs to?"""
-    root = answer("dvc", "--cd", str(folder), "root")
-    if root is None:
-        return problem("DVC", f"{folder} is in no DVC project", "dvc init")
-    remotes = answer("dvc", "--cd", str(folder), "remote", "list")
-    if not remotes:
-        return note("DVC", "no remote: runs stay on this machine", "dvc remote add --default NAME URL")
-    return ok("DVC", f"remotes: {', '.join(line.split()[0] for line in remotes.splitlines())}")
+    root = _ask_dvc(folder, "root")
+    if root.failure:
+        return problem("DVC", root.failure, "dvc init, if there is none")
+    remote = _ask_dvc(folder, "config", "core.remote").text
+    if not remote:
+        return note("DVC", "no default remote: runs stay here", "dvc remote add --default NAME URL")
+    return ok("DVC", f"pushes to {remote}")
+
+
+def _ask_dvc(folder: Path, *words: str) -> Answer:
+    return ask(sys.executable, "-m", "dvc", "--cd", str(folder), *words)
 
 
 def check_params(folder: Path) -> Finding:

@@ -3,7 +3,7 @@
 The sampler moves in (u, v), both about standard normal. v gives the hyperparameters through normal scores,
 in which a HalfNormal scale has a standard normal prior and no long tail. u gives the coefficients, by the
 Gaussian that the Laplace fit's quadratic H ~ F F' leaves them at these very hyperparameters: with
-S = diag(prior sd), G = S F and L the Cholesky factor of I + G'G,
+S = diag(prior sd / sigma), G = S F and L the Cholesky factor of I + G'G,
 
     z = mean + B u,   B = I - G L^-T (L + I)^-1 G',   B B' = (I + G G')^-1,   |B| = 1 / |L|.
 
@@ -40,8 +40,10 @@ from sbcflow.params import NutsSettings
 Position = dict[str, jax.Array]
 
 
-# Columns of F: in the directions left out the data say less than half of what the prior says, as a rule.
-RANK = 64
+# Columns of F: those directions of which the data say more than LEFT_OUT of what the prior says, in a number
+# that is this one times a power of two, so that few programs are compiled.
+SMALLEST_RANK = 64
+LEFT_OUT = 0.5
 # Theta's posterior is skewed, and wider than its mode's curvature tells.
 THETA_SPREAD = 1.7
 
@@ -125,14 +127,20 @@ def _log_theta_jacobian(prior: PartPrior, theta: jax.Array, scores: jax.Array) -
 
 def _whiten(fit: LaplaceFit, seen: Conversions | Severities) -> Target:
     prior, sd = fit.prior, condition(fit.centred, fit.prior, fit.theta).sd
+    variance = np.exp(2 * fit.theta[-1]) if prior.has_noise else 1.0
     values, vectors = np.linalg.eigh(sd[:, None] * fit.centred.precision * sd)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0)))[:, -RANK:] / sd[:, None]
+    rank = _rank(int(np.sum(values > LEFT_OUT * variance)))
+    root = (vectors * np.sqrt(np.maximum(values, 0.0)))[:, -rank:] / sd[:, None]
     of_unit_scales, scale = prior.fixed_sd.reshape(-1, 1) * root, prior.scale_index.ravel()
     members = [of_unit_scales[scale == j] for j in (*range(prior.n_scales), -1)]
     scores = _scores_of(prior, fit.theta)
     slope = np.diag(jax.jacfwd(partial(_theta_at, prior))(jnp.asarray(scores)))
     arrays = (root, fit.centred.linear, np.stack([m.T @ m for m in members]), scores)
     return Target(prior, seen, *map(jnp.asarray, (*arrays, THETA_SPREAD * fit.theta_root / slope[:, None])))
+
+
+def _rank(n_informed: int) -> int:
+    return max(SMALLEST_RANK, 1 << (n_informed - 1).bit_length()) if n_informed else SMALLEST_RANK
 
 
 @dataclass(frozen=True)
