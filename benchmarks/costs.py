@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import scipy.optimize
 import yaml
-from machine import describe_machine, results_path
+from machine import describe_machine, environment, results_path
 from numpy.typing import NDArray
 
 from sbcflow.params import SweepSettings, load
@@ -74,9 +74,9 @@ def measure(clone: Path, n_configs: int, n_visitors: int) -> Row:
         "test_sweep": {"trained_correction_from": run_id},
     }
     Path(clone, "costs.yaml").write_text(yaml.safe_dump(values))
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "SNAKEMAKE_"))}
     with tempfile.TemporaryDirectory() as cache:
-        env = kept | {"SBCFLOW_COMPILATION_CACHE": cache, "PYTHONPATH": f"{clone}/src"}
+        own = {"SBCFLOW_COMPILATION_CACHE": cache, "PYTHONPATH": f"{clone}/src"}
+        env = environment("JAX_", "SNAKEMAKE_", **own)
         subprocess.run(["sbcflow", "params", "apply", "costs.yaml"], cwd=clone, env=env, check=True)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         started = time.perf_counter()

@@ -36,3 +36,8 @@ def results_path(name: str) -> Path:
     RESULTS.mkdir(exist_ok=True)
     machine = re.sub(r"\W+", "-", f"{processor()} {os.cpu_count()} cores".lower()).strip("-")
     return RESULTS / f"{name}-{machine}.json"
+
+
+def environment(*without: str, **own: str) -> dict[str, str]:
+    """Return the variables of this process that a timed one gets: none whose name begins so, and its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(without)} | own

@@ -153,7 +153,7 @@ def whole_sweeps(found: dict[str, Any]) -> tuple[str, str]:
 def against_visitors(found: dict[str, Any]) -> tuple[str, str, str]:
     head = "visitors", "microseconds a visitor", "passes", "Gram arithmetic, share", "data, MiB", "peak, MiB"
     laplace = [row for row in found["rows"] if row["method"] == "laplace"]
-    floors = [floor(row, found["product_gflops"]) for row in laplace]
+    gram_seconds = [seconds_of_grams(row, found["product_gflops"]) for row in laplace]
     rows = [
         (
             f"{row['n_visitors']:,}",
@@ -163,13 +163,13 @@ def against_visitors(found: dict[str, Any]) -> tuple[str, str, str]:
             f"{row['data_mib']:.0f}",
             f"{row['peak_mib']:.0f}",
         )
-        for row, least in zip(laplace, floors, strict=True)
+        for row, least in zip(laplace, gram_seconds, strict=True)
     ]
-    plot_visitors(DOCS / "performance-visitors.svg", laplace, floors)
+    plot_visitors(DOCS / "performance-visitors.svg", laplace, gram_seconds)
     return VISITORS.format(gflops=found["product_gflops"]), table(head, rows), MEMORY
 
 
-def floor(row: dict[str, Any], gflops: float) -> float:
+def seconds_of_grams(row: dict[str, Any], gflops: float) -> float:
     """Return the seconds of a symmetric Gram a pass, at the rate of a matrix product."""
     return row["n_passes"] * row["n_visitors"] * row["n_columns"] ** 2 / gflops / 1e9
 

@@ -13,13 +13,13 @@ mpl.rcParams.update({"svg.hashsalt": "sbcflow", "svg.fonttype": "none", "font.si
 PLOTTED_VISITORS = 20_000
 
 
-def plot_visitors(path: Path, rows: list[dict[str, Any]], floors: list[float]) -> None:
-    """Draw seconds and memory of the fits of scale.py against visitors; ``floors`` are seconds."""
+def plot_visitors(path: Path, rows: list[dict[str, Any]], gram_seconds: list[float]) -> None:
+    """Draw seconds and memory of scale.py's fits against visitors; ``gram_seconds`` are of Grams alone."""
     figure = Figure(figsize=(7.5, 3), layout="constrained")
     seconds, memory = figure.subplots(1, 2)
     visitors = [row["n_visitors"] for row in rows]
     seconds.loglog(visitors, [median(row["fit_seconds"]) for row in rows], "o-", label="laplace, one core")
-    seconds.loglog(visitors, floors, ":", label="Gram arithmetic alone")
+    seconds.loglog(visitors, gram_seconds, ":", label="Gram arithmetic alone")
     seconds.set(xlabel="visitors", ylabel="seconds a fit")
     millions = [n / 1e6 for n in visitors]
     memory.plot(millions, [row["peak_mib"] for row in rows], "o-", label="peak of the process")

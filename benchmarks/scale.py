@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from machine import describe_machine, results_path
+from machine import describe_machine, environment, results_path
 
 if TYPE_CHECKING:
     from sbcflow.data import Simulation
@@ -48,11 +47,10 @@ def main() -> None:
 
 def run(case: str) -> dict[str, Any]:
     """Return the figures of one case."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     with tempfile.TemporaryDirectory() as cache:
         done = subprocess.run(
             [sys.executable, __file__, "--case", case],
-            env=kept | {"SBCFLOW_COMPILATION_CACHE": cache},
+            env=environment("JAX_", SBCFLOW_COMPILATION_CACHE=cache),
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -116,7 +114,7 @@ def size_of(simulation: Simulation) -> int:
 
 
 def product_rate(n: int = 1024) -> float:
-    """Return the GFLOP/s of one core in a float32 product of two n x n matrices, the floor's unit."""
+    """Return the GFLOP/s of one core in a float32 product of two n x n matrices."""
     code = f"""
 import os
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"

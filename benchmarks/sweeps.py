@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import describe_machine, results_path
+from machine import describe_machine, environment, results_path
 
 ROOT = Path(__file__).resolve().parents[1]
 N_CORES = len(os.sched_getaffinity(0))
@@ -44,8 +44,8 @@ def measure(name: str, cache: str, compiled: bool) -> dict[str, object]:
     scenario, command, runs = SWEEPS[name]
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("JAX_", "SNAKEMAKE_"))}
-        env = kept | {"SBCFLOW_COMPILATION_CACHE": cache, "PYTHONPATH": f"{folder}/src"}
+        own = {"SBCFLOW_COMPILATION_CACHE": cache, "PYTHONPATH": f"{folder}/src"}
+        env = environment("JAX_", "SNAKEMAKE_", **own)
         if scenario != "params.yaml":
             subprocess.run(["sbcflow", "params", "apply", scenario], cwd=folder, env=env, check=True)
         started = time.perf_counter()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))
-from machine import describe_machine, results_path  # noqa: E402
+from machine import describe_machine, environment, results_path  # noqa: E402
 
 from sbcflow.data import Covariates, Float32Array  # noqa: E402
 from sbcflow.generators import make_family  # noqa: E402
@@ -66,7 +65,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="peers whose names begin so")
     arguments = parser.parse_args()
     peers = [p for p in PEERS if not arguments.only or p.name.startswith(tuple(arguments.only))]
-    pythons = {peer: environment(peer) for peer in peers}
+    pythons = {peer: interpreter(peer) for peer in peers}
     for n_visitors, index in itertools.product(arguments.visitors, arguments.configs):
         on_trial(n_visitors, index, pythons)
 
@@ -92,7 +91,7 @@ def keep(row: dict[str, object]) -> None:
     path.write_text(json.dumps({"machine": describe_machine(), "rows": [*others, row]}, indent=1) + "\n")
 
 
-def environment(peer: Peer) -> Path:
+def interpreter(peer: Peer) -> Path:
     """Return the interpreter of a peer's environment."""
     if not peer.packages:
         return Path(sys.executable)
@@ -138,14 +137,13 @@ def one_hot(covariates: Covariates) -> Float32Array:
 def run(peer: Peer, python: Path, folder: Path, truth: np.ndarray) -> dict[str, object]:
     """Return the seconds of a fit and the scores of its draws."""
     draws = folder / "draws.npz"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "PYTHONPATH"))}
     script, *rest = peer.command
     subprocess.run(
         [python, HERE / script, *rest, folder / "trial.npz", draws],
         check=True,
         timeout=TIMEOUT,
         cwd=ROOT,
-        env=kept,
+        env=environment("JAX_", "PYTHONPATH"),
         stderr=subprocess.DEVNULL,
     )
     found = np.load(draws)

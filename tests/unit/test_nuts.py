@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 import scipy.stats
 from arviz_stats.base.array import array_stats
-from small_trials import SEVERITY, SMALL_NUTS, Case, basis_settings, binary_covariates, make_case, make_trial
+from small_trials import (
+    CONVERSION,
+    SEVERITY,
+    SMALL_NUTS,
+    Case,
+    basis_settings,
+    binary_covariates,
+    make_case,
+    make_trial,
+)
 
 from sbcflow.inference import laplace, nuts
 from sbcflow.inference.evidence import condition, expand_evidence
@@ -131,11 +140,11 @@ def make_target() -> nuts.Target:
 
 
 def by_definition(target: nuts.Target, at: dict[str, jax.Array]) -> float:
-    """Log density of (theta, z) times the numeric Jacobian of the map from (u, v) to them."""
+    """Log density of (theta, z) times the Jacobian, by differentiation, of the map from (u, v) to them."""
 
     def located(flat: jax.Array) -> jax.Array:
         theta, z, _ = target.locate({"u": flat[: len(at["u"])], "v": flat[len(at["u"]) :]})
-        return jnp.concatenate([z.ravel(), theta])
+        return jnp.concatenate([z.ravel(), theta]) if len(at["v"]) else z.ravel()
 
     theta, z, _ = target.locate(at)
     scales, noise = split_theta(target.prior, theta)
@@ -161,6 +170,17 @@ def test_the_density_in_whitened_coordinates_carries_the_jacobian_of_the_map() -
 def test_so_it_does_where_directions_are_left_out(monkeypatch) -> None:
     monkeypatch.setattr(nuts, "_rank", lambda _: 2)
     np.testing.assert_allclose(differences(make_target()), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_so_it_does_for_conversion_in_three_arms_and_with_theta_held(held: bool) -> None:
+    """The likelihood is of float32 columns, so that densities agree to 1e-3."""
+    case = make_case(make_trial(binary_covariates(400), n_arms=3), basis_settings(interactions=False))
+    start = starting_theta(CONVERSION, case.conversion_prior)
+    found = laplace.fit_conversion(case.conversions, case.conversion_prior, start, fixed_theta=held)
+    target = nuts._whiten(found, case.conversions)
+    assert target.scores_root.shape[1] == (0 if held else len(start))
+    np.testing.assert_allclose(differences(target), 0, atol=1e-3)
 
 
 def test_ranks_are_few_and_enough() -> None:

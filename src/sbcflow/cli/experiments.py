@@ -6,7 +6,6 @@ go of it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sbcflow.cli.help import example
-from sbcflow.cli.shared import Json
+from sbcflow.cli.shared import Json, echo
 from sbcflow.errors import MetricError
 
 if TYPE_CHECKING:
@@ -323,25 +322,22 @@ def _show(experiment: Experiment, as_json: bool, line: str) -> None:
         "params": experiment.params,
         "metrics": experiment.metrics,
     }
-    typer.echo(_json(facts) if as_json else line)
+    echo(facts, line, as_json)
 
 
 def _show_saved(saved: Saved, as_json: bool) -> None:
     facts = {"name": saved.name, "ref": saved.ref, "sha": saved.sha, "timings": dict(saved.timings)}
-    typer.echo(_json(facts) if as_json else f"{saved.name}: {saved.sha[:7]} ({saved.ref})")
+    echo(facts, f"{saved.name}: {saved.sha[:7]} ({saved.ref})", as_json)
 
 
 def _show_names(names: Iterable[str], as_json: bool) -> None:
-    typer.echo(_json(list(names)) if as_json else "\n".join(names))
+    echo(list(names), "\n".join(names), as_json)
 
 
 def _show_moved(moved: Transferred, as_json: bool) -> None:
-    if as_json:
-        typer.echo(_json({"names": moved.names, "data": moved.data, "note": moved.note}))
-        return
-    typer.echo(f"experiments: {len(moved.names)}; data files: {moved.data}")
-    _show_names(moved.names, as_json=False)
-    if moved.note is not None:
+    lines = (f"experiments: {len(moved.names)}; data files: {moved.data}", *moved.names)
+    echo({"names": moved.names, "data": moved.data, "note": moved.note}, "\n".join(lines), as_json)
+    if moved.note is not None and not as_json:
         typer.echo(f"note: {moved.note}", err=True)
 
 
@@ -354,12 +350,8 @@ def _for_people(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _show_frame(frame: pd.DataFrame, as_json: bool) -> None:
-    if as_json:
-        typer.echo(_json([_plain(row) for row in frame.reset_index().to_dict("records")]))
-    elif frame.empty:
-        typer.echo("none")
-    else:
-        typer.echo(frame.rename_axis(None).to_string(na_rep="-"))
+    text = "none" if frame.empty else frame.rename_axis(None).to_string(na_rep="-")
+    echo([_plain(row) for row in frame.reset_index().to_dict("records")] if as_json else None, text, as_json)
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -369,7 +361,3 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     present = {str(name): value for name, value in row.items() if not is_missing(value)}
     dates = {name: value.isoformat() for name, value in present.items() if isinstance(value, date)}
     return {**{str(name): None for name in row}, **present, **dates}
-
-
-def _json(facts: Mapping[str, Any] | list[Any]) -> str:
-    return json.dumps(facts, indent=2, default=str, ensure_ascii=False)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from typing import Annotated
 
 import typer
 
-from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, progress
+from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, echo, progress
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -41,9 +40,6 @@ def explore_command(
     # Snakemake is ended as on Ctrl-C, and not left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     results = explore(parse_sets(sets), jobs=jobs, params=params, say=progress)
-    if as_json:
-        typer.echo(json.dumps([result.plain() for result in results], indent=2))
-    else:
-        typer.echo(render(results), nl=False)
+    echo([result.plain() for result in results], render(results), as_json)
     if any(result.outcome is Outcome.FAILED for result in results):
         raise typer.Exit(1)

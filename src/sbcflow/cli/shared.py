@@ -24,7 +24,8 @@ def progress(line: str) -> None:
 
 def echo(content: object, text: str, as_json: bool) -> None:
     """Print a result: ``content`` as JSON where that is asked for, else ``text``, a line or several."""
-    typer.echo(json.dumps(content, indent=2) + "\n" if as_json else text, nl=False)
+    plain = json.dumps(content, indent=2, default=str, ensure_ascii=False) if as_json else text
+    typer.echo(plain.removesuffix("\n"))
 
 
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """NUTS on one part, the reference: NumPyro's sampler in coordinates that the Laplace fit whitened.
 
-The sampler moves in (u, v), both about standard normal. v gives the hyperparameters through normal scores,
-in which a HalfNormal scale has a standard normal prior and no long tail. u gives the coefficients, by the
-Gaussian that the Laplace fit's quadratic H ~ F F' leaves them at these very hyperparameters: with
-S = diag(prior sd / sigma), G = S F and L the Cholesky factor of I + G'G,
+The sampler moves in (u, v), u about standard normal and v somewhat narrower. v gives the hyperparameters
+through normal scores, in which a HalfNormal scale has a standard normal prior and no long tail. u gives the
+coefficients, by the Gaussian that the Laplace fit's quadratic H ~ F F' leaves them at these very
+hyperparameters: with S = diag(prior sd / sigma), G = S F and L the Cholesky factor of I + G'G,
 
     z = mean + B u,   B = I - G L^-T (L + I)^-1 G',   B B' = (I + G G')^-1,   |B| = 1 / |L|.
 
@@ -38,7 +38,6 @@ from sbcflow.model import PartPrior, part_model, split_theta
 from sbcflow.params import NutsSettings
 
 Position = dict[str, jax.Array]
-
 
 # Columns of F: those directions of which the data say more than LEFT_OUT of what the prior says, in a number
 # that is this one times a power of two, so that few programs are compiled.
