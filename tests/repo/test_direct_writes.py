@@ -16,7 +16,7 @@ WRITERS: Mapping[str, tuple[set[str], str]] = {
         "locks, and the links of a process's own view of the cache; programs go through files.write_bytes",
     ),
     "devices.py": ({"os.open"}, "a lock file, which holds nothing"),
-    "doctor/machine.py": ({"tempfile.TemporaryFile"}, "a file without a name, gone at once, to try a lock on"),
+    "doctor/machine.py": ({"tempfile.TemporaryFile"}, "a nameless file, gone at once, to try a lock on"),
     "explore/workflow.py": ({"log_path(planned.name).open"}, "a log, which grows as it is read"),
     "inspection/replay.py": ({"tempfile.TemporaryDirectory"}, "a folder that goes away with the replay"),
     "locks.py": ({"os.open"}, "a lock file, which holds nothing"),
