@@ -26,7 +26,7 @@ from sbcflow.params import PARAMS_FILE, NutsSettings, load  # noqa: E402
 
 SEED = 20260601
 N_TEST = 500
-SETTINGS = NutsSettings(n_chains=4, n_warmup=150, n_samples=500, target_accept=0.8, max_tree_depth=8)
+SETTINGS = NutsSettings(n_chains=4, n_warmup=150, n_samples=500, target_accept=0.65, max_tree_depth=3)
 
 
 def main(template: str = "nonlinear", n_visitors: int = 20_000) -> None:
