@@ -17,7 +17,8 @@ from sbcflow.provenance import numeric_versions
 from sbcflow.sweep import key as key_module
 from sbcflow.sweep.key import canonical_json, fit_key
 from sbcflow.sweep.plan import plan_config
-from sbcflow.sweep.sources import ROOTS, normalised, numeric_modules, source_digests
+from sbcflow.sweep.sources import ROOTS, numeric_modules, source_digests
+from sbcflow.sweep.syntax import normalised
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(sbcflow.__path__[0])

@@ -8,17 +8,14 @@ costs fits, it never keeps a stale one.
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
 import sbcflow
+from sbcflow.sweep.syntax import closure, digest, module_file
 
-DIGEST_DIGITS = 16
 ROOTS = (
     "sbcflow.runtime",
     "sbcflow.generators",
@@ -45,17 +42,11 @@ NOT_NUMERIC: Mapping[str, str] = {
     "sbcflow.sweep.summary": "how a summary is written, not what is in it",
 }
 
-_Tree = str | list["_Tree"]
-
 
 def source_digests(package_dir: Path | None = None) -> Mapping[str, str]:
     """Return a digest of every numeric module of the package in ``package_dir`` (default: this one), by name.
 
-    Each is the head of a sha256, DIGEST_DIGITS hex digits.
-
-    Python versions agree on it as far as their syntax trees do: fields that a version added (type
-    parameters) and ways to write an equal constant are left out, so 3.11 to 3.13 differ only where
-    an f-string nests quotes that 3.11 could not parse.
+    See ``syntax.digest`` for what each covers.
     """
     return _digests(package_dir or _installed_package())
 
@@ -67,32 +58,17 @@ def numeric_modules(package_dir: Path | None = None) -> dict[str, Path]:
         FileNotFoundError: a root module is missing, so the digest would not mean what it says.
     """
     folder = package_dir or _installed_package()
-    found: dict[str, Path] = {}
-    waiting = [name for root in ROOTS for name in _with_submodules(root, folder)]
-    while waiting:
-        name = waiting.pop()
-        path = _module_file(name, folder)
-        if name in found or path is None or name in NOT_NUMERIC:
-            continue
-        found[name] = path
-        waiting.extend(_imported(name, path))
-    return dict(sorted(found.items()))
 
+    def locate(name: str) -> Path | None:
+        return None if name in NOT_NUMERIC else _module_file(name, folder)
 
-def normalised(source: str) -> str:
-    """Return what ``source`` does as text that comments, docstrings and layout do not change."""
-    return json.dumps(_canonical(ast.parse(source)), separators=(",", ":"))
+    return closure((name for root in ROOTS for name in _with_submodules(root, folder)), locate)
 
 
 @cache
 def _digests(package_dir: Path) -> Mapping[str, str]:
     modules = numeric_modules(package_dir)
-    return MappingProxyType({name: _digest(path) for name, path in modules.items()})
-
-
-def _digest(path: Path) -> str:
-    text = normalised(path.read_text(encoding="utf-8"))
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
+    return MappingProxyType({name: digest(path) for name, path in modules.items()})
 
 
 def _installed_package() -> Path:
@@ -100,11 +76,10 @@ def _installed_package() -> Path:
 
 
 def _module_file(name: str, package_dir: Path) -> Path | None:
-    if name.partition(".")[0] != "sbcflow":
+    top, _, rest = name.partition(".")
+    if top != "sbcflow":
         return None
-    base = package_dir.joinpath(*name.split(".")[1:])
-    candidates = (base / "__init__.py", base.with_suffix(".py"))
-    return next((path for path in candidates if path.is_file()), None)
+    return module_file(rest, package_dir) if rest else package_dir / "__init__.py"
 
 
 def _with_submodules(root: str, package_dir: Path) -> Iterator[str]:
@@ -117,63 +92,3 @@ def _with_submodules(root: str, package_dir: Path) -> Iterator[str]:
         for file in sorted(path.parent.rglob("*.py")):
             parts = file.relative_to(package_dir).with_suffix("").parts
             yield ".".join(("sbcflow", *(part for part in parts if part != "__init__")))
-
-
-def _imported(name: str, path: Path) -> Iterator[str]:
-    """Every module that ``name`` imports, anywhere in it, and the packages those lie in."""
-    is_package = path.name == "__init__.py"
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            targets = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, name, is_package)
-            targets = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for target in targets:
-            yield from _with_parents(target)
-
-
-def _absolute(node: ast.ImportFrom, name: str, is_package: bool) -> str:
-    if node.level == 0:
-        return node.module or ""
-    package = name.split(".") if is_package else name.split(".")[:-1]
-    kept = package[: len(package) - node.level + 1]
-    return ".".join([*kept, *([node.module] if node.module else [])])
-
-
-def _with_parents(name: str) -> Iterator[str]:
-    parts = name.split(".")
-    return (".".join(parts[:end]) for end in range(1, len(parts) + 1))
-
-
-def _canonical(node: ast.AST) -> _Tree:
-    """A syntax tree as nested lists, less positions, docstrings, empty fields and spellings."""
-    tree: list[_Tree] = [type(node).__name__]
-    for field, value in ast.iter_fields(node):
-        if value is None or value == [] or field in ("kind", "type_comment"):
-            continue
-        documented = field == "body" and isinstance(node, _DOCUMENTED)
-        tree.append([field, _canonical_value(_without_docstring(value) if documented else value)])
-    return tree
-
-
-def _canonical_value(value: object) -> _Tree:
-    if isinstance(value, ast.AST):
-        return _canonical(value)
-    if isinstance(value, list):
-        return [_canonical_value(item) for item in value]
-    return repr(value)
-
-
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0]
-    documented = (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    )
-    return body[1:] if documented else body
