@@ -23,6 +23,10 @@ class EstimationError(SbcflowError):
     """A fit that could not be carried out."""
 
 
+class OwnCodeError(SbcflowError):
+    """An estimator or a generator family of the user's own that cannot be loaded or breaks its contract."""
+
+
 class ExperimentError(SbcflowError):
     """Base of what goes wrong with experiments kept as Git references."""
 

@@ -8,6 +8,8 @@ that names the key and says what is allowed.
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +20,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -50,7 +53,9 @@ Template = Literal[
     "clustered",
     "clustered_realistic",
 ]
-GeneratorFamily = Literal["v2", "prior"]
+GENERATOR_FAMILIES = ("v2", "prior")
+ESTIMATORS = ("hurdle",)
+REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 SweepKind = Literal["train", "test", "exploratory"]
 RunId = Annotated[
     str,
@@ -76,6 +81,22 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def is_reference(name: str) -> bool:
+    """Return whether the name of an estimator or a family is of code of the user's own: ``module:name``."""
+    return ":" in name
+
+
+def _named_or_own(names: tuple[str, ...]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names and REFERENCE.fullmatch(name) is None:
+            raise ValueError(f"must be {', '.join(names)}, or code of your own as mymodule:name")
+        return name
+
+    return AfterValidator(check)
+
+
+GeneratorFamily = Annotated[str, Field(strict=True), _named_or_own(GENERATOR_FAMILIES)]
+EstimatorName = Annotated[str, Field(strict=True), _named_or_own(ESTIMATORS)]
 _Rate = Annotated[float, Field(ge=0.0005, le=0.5)]
 _Spread = Annotated[float, Field(ge=0.05, le=4.0)]
 RateRange = Annotated[tuple[_Rate, _Rate], AfterValidator(_ascending)]
@@ -156,6 +177,21 @@ class GeneratorSettings(_Settings):
     prior: PriorSettings
 
 
+class OwnSettings(_Settings):
+    """What code of the user's own is given, and the files that it depends on.
+
+    ``estimator`` and ``family`` are handed on as they are, JSON values by name; ``files`` are those beside
+    Python modules that decide its numbers, under the folder of params.yaml.
+    """
+
+    estimator: dict[str, JsonValue] = {}
+    family: dict[str, JsonValue] = {}
+    files: Annotated[tuple[str, ...], AfterValidator(_distinct)] = ()
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.model_dump(mode="json"), sort_keys=True))
+
+
 class BasisSettings(_Settings):
     """The regularised basis: spline knots per continuous feature, and pairwise products or none."""
 
@@ -234,7 +270,8 @@ class Params(_Settings):
     fit_corrections: CorrectionSettings
     evaluate_layered: EvaluationSettings
     generators: GeneratorSettings
-    estimator: Literal["hurdle"]
+    estimator: EstimatorName
+    own: OwnSettings = OwnSettings()
     model: ModelSettings
     inference: InferenceSettings
     scoring: ScoringSettings

@@ -18,7 +18,7 @@ from sbcflow.sweep import key as key_module
 from sbcflow.sweep.key import canonical_json, fit_key
 from sbcflow.sweep.plan import plan_config
 from sbcflow.sweep.sources import ROOTS, numeric_modules, source_digests
-from sbcflow.sweep.syntax import normalised
+from sbcflow.syntax import normalised
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(sbcflow.__path__[0])

@@ -5,6 +5,7 @@ from sbcflow import params as run_values
 from sbcflow.errors import SbcflowError
 from sbcflow.sweep import layout, resources
 from sbcflow.sweep.batch import BatchSettings, plan_batches
+from sbcflow.sweep.own_sources import check_own_sources
 from sbcflow.sweep.stage import check_params_stayed
 
 PARAMS_TEXT = Path(run_values.PARAMS_FILE).read_bytes()
@@ -12,6 +13,7 @@ PARAMS_TEXT = Path(run_values.PARAMS_FILE).read_bytes()
 try:
     BATCHES = BatchSettings.take(config)
     PARAMS = run_values.parse(config)
+    check_own_sources(PARAMS)
 except SbcflowError as error:
     # One line on the terminal, where a WorkflowError would add its stack.
     raise SystemExit(f"error: {error}") from None

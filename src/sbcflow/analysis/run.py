@@ -55,16 +55,18 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
         ParamsError: the params file, or a folder that ``out`` may not take the place of.
         DataError: the data file cannot be analysed.
         ArtifactError: the correction cannot be read.
+        OwnCodeError: the estimator is the user's own, and cannot be loaded or breaks its contract.
         EstimationError: the fit could not be carried out.
     """
     check_out(request.out)
     params = load_params(request.params)
+    estimator = make_estimator(params)
     correction = load_correction(request.correction) if request.correction else None
     found = read_trial(request.data, request.roles)
     sha256 = sha256_of(request.data)
     trial = found.trial
     say(f"{request.data}: {_described(trial)}")
-    posterior = make_estimator(params).fit(trial, request.seed)
+    posterior = estimator.fit(trial, request.seed)
     say("fitted; averaging the effects")
     effects = effect_table(trial, posterior, correction)
     regime = check_regime(trial, correction)
@@ -111,7 +113,7 @@ def _record(
                 "features": [feature.name for feature in trial.covariates.features],
                 "seed": request.seed,
             },
-            **params.model_dump(mode="json", include={"estimator", "model", "inference"}),
+            **params.model_dump(mode="json", include={"estimator", "own", "model", "inference"}),
         },
         about={
             "arms": list(trial.arm_names),

@@ -8,7 +8,7 @@ import typer
 
 from sbcflow.cli import experiments, values
 from sbcflow.cli.analysis import analyze_command, calibrate_command
-from sbcflow.cli.doctor import doctor_command
+from sbcflow.cli.doctor import check_estimator_command, doctor_command
 from sbcflow.cli.explore import explore_command
 from sbcflow.cli.help import APPLY, CHECK, EXPERIMENTS, OVERVIEW, RUN, example
 from sbcflow.cli.runs import scorecard_command, validate_command
@@ -42,6 +42,7 @@ for name, command, panel, usage in (
     ("calibrate", calibrate_command, APPLY, CALIBRATE),
     ("explore", explore_command, EXPERIMENTS, EXPLORE),
     ("doctor", doctor_command, CHECK, ("sbcflow doctor",)),
+    ("check-estimator", check_estimator_command, CHECK, ("sbcflow check-estimator --visitors 5000",)),
     ("validate", validate_command, CHECK, ("sbcflow validate runs/*",)),
 ):
     app.command(name, rich_help_panel=panel, epilog=example(*usage))(command)

@@ -1,4 +1,4 @@
-"""Estimators: what fits a trial. Each is found by its name in params.yaml."""
+"""Estimators: what fits a trial. Each is found by its name in params.yaml, or is the user's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from sbcflow.data import Covariates, Float32Array, FloatArray, Segment, TestPoints, Trial
-from sbcflow.params import Params
+from sbcflow.params import Params, is_reference
 
 
 class Posterior(Protocol):
@@ -36,7 +36,16 @@ class Estimator(Protocol):
 
 
 def make_estimator(params: Params) -> Estimator:
-    """Return the estimator that ``params`` names, with its settings."""
+    """Return the estimator that ``params`` names, with its settings.
+
+    Raises:
+        OwnCodeError: it is the user's own, and cannot be loaded.
+    """
+    if is_reference(params.estimator):
+        from sbcflow.own.estimator import OwnEstimator
+        from sbcflow.own.reference import Reference
+
+        return OwnEstimator.build(Reference.parse(params.estimator), params.own.estimator)
     from sbcflow.estimators.hurdle import HurdleEstimator
 
     return HurdleEstimator(params.model, params.inference)

@@ -11,7 +11,7 @@ from typing import Protocol
 from sbcflow.data import Simulation
 from sbcflow.errors import ParamsError
 from sbcflow.generators.v2 import V2
-from sbcflow.params import GeneratorFamily, Params
+from sbcflow.params import Params, is_reference
 from sbcflow.streams import Purpose, rng_for
 
 __all__ = ["FAMILIES", "Family", "KnobValues", "Purpose", "make_family", "rng_for"]
@@ -44,12 +44,18 @@ def _make_prior(params: Params) -> Family:
 FAMILIES = {"v2": _make_v2, "prior": _make_prior}
 
 
-def make_family(name: GeneratorFamily, params: Params) -> Family:
-    """Return the generator family called ``name`` under the run's settings.
+def make_family(name: str, params: Params) -> Family:
+    """Return the generator family called ``name``, or the user's own, under the run's settings.
 
     Raises:
         ParamsError: there is no such family.
+        OwnCodeError: the user's own cannot be loaded.
     """
+    if is_reference(name):
+        from sbcflow.own.family import OwnFamily
+        from sbcflow.own.reference import Reference
+
+        return OwnFamily.build(Reference.parse(name), params.own.family)
     if name not in FAMILIES:
         raise ParamsError(f"generator_family: {name!r} is none of {', '.join(FAMILIES)}")
     return FAMILIES[name](params)

@@ -10,7 +10,7 @@ from typing import Any
 from sbcflow.inspection.former import Former, FormerFits
 from sbcflow.inspection.sweeps import section_of
 from sbcflow.inspection.values import Difference, differences
-from sbcflow.params import Params, SweepKind
+from sbcflow.params import Params, SweepKind, is_reference
 from sbcflow.sweep.key import config_ingredients, context_ingredients
 from sbcflow.sweep.layout import summary_path
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
@@ -115,8 +115,8 @@ def _named(section: str, config: Mapping[str, Any], context: Mapping[str, Any]) 
     family = str(config.get("generator_family"))
     found: dict[str, Any] = {
         section: {"generator_family": family, "save_samples": context.get("save_samples")},
-        "generators": {family: context.get("generator")},
         **{name: value for name, value in context.items() if name not in RENAMED},
+        **_generator(family, context),
         **{name: config.get(name) for name in OWN},
     }
     # Flat: a module's name has dots of its own, and so may a library's.
@@ -124,3 +124,11 @@ def _named(section: str, config: Mapping[str, Any], context: Mapping[str, Any]) 
         parts = context.get(name)
         found |= {f"{name}.{part}": of for part, of in parts.items()} if isinstance(parts, Mapping) else {}
     return found
+
+
+def _generator(family: str, context: Mapping[str, Any]) -> dict[str, Any]:
+    """The generator's settings, in the section of params.yaml that they come from."""
+    settings = context.get("generator")
+    if is_reference(family):
+        return {"own": {**(context.get("own") or {}), "family": settings}}
+    return {"generators": {family: settings}}

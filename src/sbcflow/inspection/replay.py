@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbcflow.errors import ArtifactError, ParamsError
+from sbcflow.estimators import make_estimator
 from sbcflow.experiment.params.overrides import flatten
 from sbcflow.files import read_npz
 from sbcflow.inspection.values import Difference, differences
@@ -102,6 +103,7 @@ def replay(params: Params, kind: SweepKind, config: str, say: Callable[[str], No
     before = _draws(sweep.id, planned) if sweep.save_samples else {}
     took = recorded["timings"]["wall_seconds"]
     say(f"{sweep.id} {planned.config_id}: fitting it again; it took {took:.1f} s")
+    make_estimator(params)  # one of the user's own is found from this folder
     with tempfile.TemporaryDirectory(prefix="sbcflow-replay-") as folder, chdir(folder):
         fit_config(params, kind, planned.index)
         replayed = read_summary(sweep, planned)

@@ -71,7 +71,7 @@ def fit_config(params: Params, kind: SweepKind, index: int) -> Path:
 
 def _fit(params: Params, planned: PlannedConfig) -> FittedConfig:
     started = time.perf_counter()
-    family = make_family(planned.generator_family, params)  # type: ignore[arg-type]
+    family = make_family(planned.generator_family, params)
     simulation = family.simulate(planned.seed, planned.knobs, planned.n_visitors, params.scoring.n_test)
     simulated = time.perf_counter()
     posterior = make_estimator(params).fit(simulation.trial, planned.seed)
@@ -154,9 +154,11 @@ def _average_effects(
 
 
 def _other_ranks(fitted: FittedConfig) -> dict[str, int]:
-    """Return the ranks of the first few test points' CATEs, and of parameters with a known truth."""
+    """Return the ranks of the first few test points' CATEs, and of parameters that both sides name."""
     truth, parameters = fitted.simulation.test_cate, fitted.simulation.parameters
     ranks = rank_of(truth[:RANKED_POINTS], fitted.cate[:RANKED_POINTS])
     found = {f"cate_{i}": int(rank) for i, rank in enumerate(ranks)}
     drawn = fitted.posterior.hyperparameters()
-    return found | {name: int(np.sum(drawn[name] < value)) for name, value in parameters.items()}
+    return found | {
+        name: int(np.sum(drawn[name] < value)) for name, value in parameters.items() if name in drawn
+    }

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sbcflow.params import GeneratorFamily, Params, SweepSettings
+from sbcflow.params import Params, SweepSettings, is_reference
 from sbcflow.provenance import numeric_versions
+from sbcflow.sweep.own_sources import own_sources
 from sbcflow.sweep.sources import source_digests
 
 
@@ -52,16 +53,21 @@ def config_ingredients(
 
 
 def context_ingredients(params: Params, sweep: SweepSettings) -> dict[str, Any]:
-    """Return what a key takes from everything that the configs of a sweep share."""
+    """Return what a key takes from everything that the configs of a sweep share.
+
+    Raises:
+        OwnCodeError: code of the user's own is not there.
+        ParamsError: nor is a file that it depends on.
+    """
+    own = own_sources(params, sweep)
     return {
         "generator": generator_settings(params, sweep.generator_family),
         "estimator": params.estimator,
-        "model": params.model.model_dump(mode="json"),
-        "inference": params.inference.model_dump(mode="json"),
+        **_estimator_settings(params, sweep),
         "scoring": params.scoring.model_dump(mode="json"),
         "save_samples": sweep.save_samples,
-        "source": dict(source_digests()),
-        "libraries": numeric_versions(),
+        "source": {**source_digests(), **own.modules, **own.files},
+        "libraries": {**own.libraries, **numeric_versions()},
     }
 
 
@@ -81,12 +87,23 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def generator_settings(params: Params, family: GeneratorFamily) -> dict[str, Any]:
+def generator_settings(params: Params, family: str) -> dict[str, Any]:
     """Return the settings of ``family`` that reach a config's data other than through its knobs."""
+    if is_reference(family):
+        return dict(params.own.family)
     if family == "v2":
         # Templates and ranges only decide what a config draws, and that is among its knobs.
         return params.generators.v2.model_dump(mode="json", include={"n_arms"})
     return params.generators.prior.model_dump(mode="json")
+
+
+def _estimator_settings(params: Params, sweep: SweepSettings) -> dict[str, Any]:
+    """The settings that reach the estimator; the family ``prior`` draws from the model's in any case."""
+    model = {"model": params.model.model_dump(mode="json")}
+    if not is_reference(params.estimator):
+        return {**model, "inference": params.inference.model_dump(mode="json")}
+    own = {"own": {"estimator": dict(params.own.estimator)}}
+    return own | model if sweep.generator_family == "prior" else own
 
 
 def _sha256(value: object) -> str:

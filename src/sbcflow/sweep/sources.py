@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import sbcflow
-from sbcflow.sweep.syntax import closure, digest, module_file
+from sbcflow.syntax import closure, digest, module_file
 
 ROOTS = (
     "sbcflow.runtime",
@@ -39,6 +39,7 @@ NOT_NUMERIC: Mapping[str, str] = {
     "sbcflow.sweep.plan": "makes the configs; each is in its key",
     "sbcflow.sweep.progress": "a line on the terminal",
     "sbcflow.sweep.sources": "makes the key",
+    "sbcflow.syntax": "makes the key",
     "sbcflow.sweep.summary": "how a summary is written, not what is in it",
 }
 
