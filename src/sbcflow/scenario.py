@@ -20,6 +20,9 @@ from sbcflow.errors import ParamsError
 from sbcflow.files import write_text
 from sbcflow.params import PARAMS_FILE, Params, parse
 
+# Mappings whose keys are the user's: a scenario gives them whole.
+FREE = ("own.estimator", "own.family")
+
 
 def apply_scenario(scenario_path: Path | str, params_path: Path | str = PARAMS_FILE) -> Params:
     """Write the values of a scenario into a params file and return the settings it then holds.
@@ -75,6 +78,9 @@ def _overlay(
         where = ".".join([*parents, str(name)])
         if name not in values:
             raise ParamsError(f"{source}: {where}: {_unknown(str(name), values)}")
+        if where in FREE and isinstance(change, dict):
+            values[name] = change
+            continue
         if isinstance(values[name], dict) != isinstance(change, dict):
             expected = "a mapping" if isinstance(values[name], dict) else "a single value or a list"
             raise ParamsError(f"{source}: {where}: must be {expected}, got {change!r}")

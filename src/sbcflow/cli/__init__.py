@@ -11,6 +11,7 @@ from sbcflow.cli.analysis import analyze_command, calibrate_command
 from sbcflow.cli.doctor import check_estimator_command, doctor_command
 from sbcflow.cli.explore import explore_command
 from sbcflow.cli.help import APPLY, CHECK, EXPERIMENTS, OVERVIEW, RUN, example
+from sbcflow.cli.project import new_command, sources_command
 from sbcflow.cli.runs import scorecard_command, validate_command
 from sbcflow.cli.sweeps import explain_command, replay_command, status_command
 from sbcflow.errors import SbcflowError
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for name, command, panel, usage in (
+    ("new", new_command, RUN, ("sbcflow new shop --own-model",)),
     ("status", status_command, RUN, ("sbcflow status pilot-train --watch",)),
     ("explain", explain_command, RUN, ("sbcflow explain train_sweep",)),
     ("replay", replay_command, RUN, ("sbcflow replay pilot-train 7",)),
@@ -43,6 +45,7 @@ for name, command, panel, usage in (
     ("explore", explore_command, EXPERIMENTS, EXPLORE),
     ("doctor", doctor_command, CHECK, ("sbcflow doctor",)),
     ("check-estimator", check_estimator_command, CHECK, ("sbcflow check-estimator --visitors 5000",)),
+    ("sources", sources_command, CHECK, ("sbcflow sources",)),
     ("validate", validate_command, CHECK, ("sbcflow validate runs/*",)),
 ):
     app.command(name, rich_help_panel=panel, epilog=example(*usage))(command)

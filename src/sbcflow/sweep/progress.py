@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ def progress_line(params: Params, kind: SweepKind, config_id: str) -> str:
     seconds = _number(summary, "timings", "wall_seconds")
     left = seconds_left(finished, len(planned) - len(finished), seconds)
     return (
-        f"{run_id} {config_id}: {seconds:.1f} s, k-hat {_number(summary, 'diagnostics', 'khat'):.2f}, "
+        f"{run_id} {config_id}: {seconds:.1f} s{_khat(summary)}, "
         f"90% covers {_number(summary, 'metrics', 'coverage_90'):.3f}; "
         f"{len(finished)} of {len(planned)} fits done{_left(left)}"
     )
@@ -47,6 +48,12 @@ def seconds_left(finished: Sequence[float], n_left: int, fit_seconds: float) -> 
     return n_left * sum(usual) / len(usual) if usual else None
 
 
+def _khat(summary: Mapping[str, Any]) -> str:
+    """The k-hat of a fit, where there is one: NUTS has none, nor need an estimator of the user's own."""
+    khat = _number(summary, "diagnostics", "khat")
+    return "" if math.isnan(khat) else f", k-hat {khat:.2f}"
+
+
 def _left(seconds: float | None) -> str:
     return "" if not seconds else f", about {timedelta(seconds=round(seconds))} left"
 
@@ -57,6 +64,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _number(summary: Mapping[str, Any], section: str, name: str) -> float:
-    """A figure of a summary; nan where the estimator has none (NUTS has no k-hat)."""
+    """A figure of a summary; nan where the estimator has none."""
     value = summary.get(section, {}).get(name)
     return float("nan") if value is None else float(value)

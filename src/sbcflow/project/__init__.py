@@ -1,0 +1,1 @@
+"""Projects of users: a folder with values, stages and a link to this package's workflow."""
