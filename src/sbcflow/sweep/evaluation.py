@@ -28,6 +28,7 @@ from sbcflow.sweep.layout import (
 )
 from sbcflow.sweep.plan import config_seeds
 from sbcflow.sweep.record import making, write_manifest
+from sbcflow.terminal import track
 
 
 def write_evaluation(params: Params) -> None:
@@ -114,7 +115,7 @@ def read_test_fits(run_id: str) -> Iterator[TestFit]:
     paths = [draws_path(run_id, str(row["config_id"])) for row in rows]
     root = run_dir(run_id)
     manifest.check_files(root, *(path.relative_to(root).as_posix() for path in paths))
-    for row, path in zip(rows, paths, strict=True):
+    for row, path in track(zip(rows, paths, strict=True), f"evaluating {run_id}", len(rows)):
         samples = read_npz(path)
         yield TestFit(
             config_id=str(row["config_id"]),
