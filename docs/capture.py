@@ -21,7 +21,7 @@ from typer import rich_utils
 from typer.testing import CliRunner
 
 from sbcflow.cli import app
-from sbcflow.files import replacing
+from sbcflow.files import write_text
 
 ROOT = Path(__file__).parents[1]
 HELP, CAPTURED = (ROOT / "docs" / name for name in ("cli-help.md", "cli-captured.md"))
@@ -105,6 +105,8 @@ class _Project:
     def __init__(self, folder: Path) -> None:
         self.path, home = folder / "sbcflow", folder / "home"
         home.mkdir()
+        identity = "[user]\n\tname = You\n\temail = you@example.org\n"
+        write_text(home / ".gitconfig", identity)
         _check(["git", "clone", "--quiet", str(ROOT), str(self.path)], ROOT, dict(os.environ))
         self.shown = {
             str(self.path): "~/sbcflow",
@@ -173,8 +175,7 @@ def main(words: list[str]) -> None:
     pages = {"help": (HELP, render_help), "runs": (CAPTURED, render_runs)}
     for word in words or pages:
         page, render = pages[word]
-        with replacing(page) as stream:
-            stream.write(render().encode())
+        write_text(page, render())
 
 
 if __name__ == "__main__":

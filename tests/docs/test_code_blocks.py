@@ -12,6 +12,14 @@ from workflow_project import ROOT, Project
 
 # Pages about a project of another kind, and the tests that run their blocks by the same functions.
 RUN_ELSEWHERE = {"docs/experiments.md": "tests/repo/test_exp_examples.py"}
+# How many blocks of a page do not run; the page says of each why.
+NOT_RUN = {
+    "README.md": 4,
+    "docs/howto/cluster.md": 1,
+    "docs/howto/migrate.md": 1,
+    "docs/howto/remotes.md": 2,
+    "docs/tutorial.md": 1,
+}
 WITH_BLOCKS = [page for page in pages() if any(block.runs for block in blocks_of(page.read_text()))]
 HERE = [page for page in WITH_BLOCKS if page_id(page) not in RUN_ELSEWHERE]
 
@@ -29,12 +37,12 @@ def test_other_pages_are_run_by_the_tests_that_are_named() -> None:
         assert "blocks_of(" in (ROOT / name).read_text()
 
 
-def test_most_blocks_run() -> None:
-    """A mark is for what no plain machine can do; a page of which nothing runs would be mere prose."""
-    blocks = [block for page in pages() for block in blocks_of(page.read_text())]
-    runnable = [block for block in blocks if block.runs or block.reason is not None]
-    assert len(runnable) > 40
-    assert sum(block.runs for block in runnable) > 0.7 * len(runnable)
+def test_the_blocks_that_do_not_run_are_those_that_are_marked_here_too() -> None:
+    """A mark is for what no plain machine can do, so another one is decided here as well as in its page."""
+    found = {page_id(page): blocks_of(page.read_text()) for page in pages()}
+    marked = {page: sum(block.reason is not None for block in blocks) for page, blocks in found.items()}
+    assert {page: count for page, count in marked.items() if count} == NOT_RUN
+    assert sum(block.runs for blocks in found.values() for block in blocks) > 50
 
 
 # What the tests above rest on.
