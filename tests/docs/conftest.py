@@ -1,0 +1,50 @@
+"""The pilot as README and docs know it, made and committed, with an estimator that takes no time."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from workflow_project import ROOT, Project, make_project
+
+
+@pytest.fixture(scope="session")
+def pilot(tmp_path_factory: pytest.TempPathFactory, compilation_cache: Path) -> Project:
+    """A project after `make repro` and a commit, in which the ids and sizes are the pilot's own."""
+    project = make_project(tmp_path_factory.mktemp("pilot"), compilation_cache)
+    shutil.copy(ROOT / "params.yaml", project.path)
+    project.use_difference_estimator()
+    (project.path / ".gitignore").open("a").write("fits.log\n")
+    stand_in_for_setup(project)
+    project.commit("the pilot")
+    project.repro()
+    project.commit("reproduce")
+    return project
+
+
+@pytest.fixture
+def copy(pilot: Project, tmp_path: Path) -> Project:
+    """A copy of the pilot with a home and an origin of its own, for one page to do with as it likes."""
+    path, home, origin = (tmp_path / name for name in ("project", "home", "origin.git"))
+    shutil.copytree(pilot.path, path, symlinks=True)
+    home.mkdir()
+    project = replace(pilot, path=path, env=pilot.env | {"HOME": str(home), "PYTHONPATH": str(path / "src")})
+    project.run("git", "clone", "--quiet", "--bare", ".", str(origin))
+    project.run("git", "remote", "add", "origin", str(origin))
+    project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
+    return project
+
+
+def stand_in_for_setup(project: Project) -> None:
+    """Let `make setup` find its work done: the libraries of this process under the name of the project's."""
+    venv = project.path / ".venv"
+    venv.mkdir()
+    for entry in Path(sys.prefix).iterdir():
+        if not entry.name.startswith(".installed"):
+            (venv / entry.name).symlink_to(entry)
+    name = project.run("bash", "-c", "cat requirements.lock pyproject.toml | cksum | tr ' ' '-'").stdout
+    (venv / f".installed-{name.strip()}").touch()
