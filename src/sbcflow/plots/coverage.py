@@ -56,7 +56,7 @@ def plot_coverage_error(table: pd.DataFrame, axes: Axes | None = None) -> Figure
             _line(on, method, places, errors[0])
             _band(on, method, places, errors[1], errors[2])
         on.set_xticks(range(len(levels)), [f"{100 * level:g}" for level in levels])
-        on.tick_params(axis="x", labelsize=8)
+        on.tick_params(axis="x", labelsize=7.5)
         on.set(xlabel="nominal level, %", ylabel="coverage less nominal, points")
         on.grid(axis="x", visible=False)
         legend_above(on)

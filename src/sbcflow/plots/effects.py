@@ -40,8 +40,8 @@ def plot_effects(
         return figure_of(on)
 
 
-def ranked(effects: pd.DataFrame, arm: str) -> pd.DataFrame:
-    """Return an arm's rows: everybody, then segments by effect, largest first, those in the middle cut.
+def ranked(effects: pd.DataFrame, arm: str, most: int = MOST_ROWS) -> pd.DataFrame:
+    """Return an arm's rows: everybody, then at most ``most`` segments by effect, those in the middle cut.
 
     Raises:
         ValueError: the table has no such arm.
@@ -51,8 +51,8 @@ def ranked(effects: pd.DataFrame, arm: str) -> pd.DataFrame:
         raise ValueError(f"no arm {arm!r}; the table has {', '.join(map(str, effects['arm'].unique()))}")
     everybody, rest = (rows[(rows["segment"] == EVERYBODY) == whole] for whole in (True, False))
     rest = rest.sort_values("ate", ascending=False, kind="stable")
-    if len(rest) > MOST_ROWS:
-        rest = pd.concat([rest.head(MOST_ROWS // 2), rest.tail(MOST_ROWS // 2)])
+    if len(rest) > most:
+        rest = pd.concat([rest.head(most // 2), rest.tail(most // 2)])
     return pd.concat([everybody, rest]).reset_index(drop=True)
 
 

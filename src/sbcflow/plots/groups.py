@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    PercentFormatter,
+)
 
 from sbcflow.levels import coverage_column
 from sbcflow.plots.fits import draw_fits
@@ -69,7 +76,8 @@ def plot_groups(
         on.set_yticks(range(len(names)), [_group_label(name, n_fits[name]) for name in names])
         on.set(ylim=(len(names) - 0.5, -0.5), xlabel=f"coverage of {level:.0%} intervals")
         on.tick_params(axis="y", labelcolor=INK)
-        on.xaxis.set_major_formatter(PercentFormatter(1))
+        on.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+        on.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         on.grid(axis="y", visible=False)
         legend_above(on, 2)
         return figure_of(on)

@@ -27,7 +27,7 @@ def plot_regime(regime: Regime, observed: Observed, axes: Axes | None = None) ->
             _draw(on, row, name, getattr(regime, name), getattr(observed, name), name in outside)
         low, high = on.get_xlim()
         on.set(xlim=(min(low, -1.2), max(high, 1.2)), ylim=(len(TOLERANCES) - 0.35, -0.75), yticks=[])
-        on.set_xlabel("factor from the middle (dark: trained on, light: tolerated)")
+        on.set_xlabel("factor from the middle of the trained range")
         on.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         on.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _factor(value)))
         on.grid(axis="y", visible=False)

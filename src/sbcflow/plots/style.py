@@ -42,7 +42,7 @@ METHOD_LABELS: Mapping[str, str] = MappingProxyType({"raw": "raw", "r_of_p": "R(
 METHOD_COLOURS: Mapping[str, str] = MappingProxyType({"raw": RAW, "r_of_p": CURVE, "layered": LAYERED})
 METHOD_MARKERS: Mapping[str, str] = MappingProxyType({"raw": "o", "r_of_p": "s", "layered": "D"})
 
-WIDTH, HEIGHT = 4.6, 3.5
+WIDTH, HEIGHT = 4.2, 3.2
 STYLE: Any = MappingProxyType(
     {
         "svg.fonttype": "none",
