@@ -77,4 +77,4 @@ def _intervals(axes: Axes, rows: pd.DataFrame, level: float) -> None:
 
 
 def _label(segment: str) -> str:
-    return segment.replace("=", ": ")
+    return "everybody" if segment == EVERYBODY else segment.replace("=", ": ")

@@ -51,6 +51,7 @@ LABELS: Mapping[str, str] = MappingProxyType(
 )
 LOGARITHMIC = ("n_visitors", "diagnostics.conversion_rate", "metrics.rmse", "metrics.mean_width_90")
 ROW_INCHES, FRAME_INCHES = 0.3, 1.05
+MOST_TICKS = 5
 
 
 def plot_groups(
@@ -140,7 +141,8 @@ def _scale(axes: Axes, side: str, column: str, values: pd.Series) -> None:
         (axes.set_xscale if side == "x" else axes.set_yscale)("log")
         low, high = values.min() / 1.25, values.max() * 1.25
         (axes.set_xlim if side == "x" else axes.set_ylim)(low, high)
-        axis.set_major_locator(FixedLocator(_round_ticks(low, high)))
+        own = sorted(values.unique()) if column == "n_visitors" else []
+        axis.set_major_locator(FixedLocator(own if 0 < len(own) <= MOST_TICKS else _round_ticks(low, high)))
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: _shown(column, value)))

@@ -155,16 +155,16 @@ def _effect_section(effects: pd.DataFrame, arm: str, k: int, is_calibrated: bool
         )
     picture = Picture(
         f"effects-{k}",
-        f"Effect of {arm}",
+        "Everybody, then segments by effect",
         f"Intervals of the effect of {arm} in revenue per visitor, on everybody and on each segment, "
         "largest first. "
         f"{sentence}",
-        "Everybody first, then segments by effect. Dots: posterior means; ticks: plain differences in means.",
+        "Dots: posterior means; ticks: plain differences in means, no model.",
         partial(plots.plot_effects, effects, arm),
     )
     ordered = ranked(effects, arm, most=len(effects))
     table = Table.of(f"effects-{k}", f"Effects of {arm} in revenue per visitor", COLUMNS, ordered)
-    return Section(f"arm-{k}", arm, sentence, (picture,), (table,))
+    return Section(f"arm-{k}", f"Effect of {arm}", sentence, (picture,), (table,))
 
 
 def _regime_section(run: Run) -> Section:
@@ -182,7 +182,7 @@ def _regime_section(run: Run) -> Section:
         return Section(
             "regime", title, sentence, notes=(*notes, "Analyse again for a picture: this one is older.")
         )
-    trained, seen = Regime.from_json(regime["trained"]), Observed(**observed)
+    trained, seen = Regime.from_json({"regime": regime["trained"]}), Observed(**observed)
     picture = Picture(
         "regime",
         "This experiment against those of the correction",

@@ -20,15 +20,11 @@ from sbcflow.sweep.plan import config_seeds
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and what its manifest says."""
+    """A run folder, what its manifest says, and the run's name, which is the folder's in the end."""
 
     folder: Path
     manifest: Manifest
-
-    @property
-    def name(self) -> str:
-        """The folder's name, which is the run's id."""
-        return self.folder.resolve().name
+    name: str
 
     @property
     def id(self) -> str:
@@ -81,13 +77,13 @@ class Lineage:
     n_draws: int
 
 
-def read_run(folder: Path) -> Run:
-    """Return a run folder.
+def read_run(folder: Path, name: str | None = None) -> Run:
+    """Return a run folder; ``name`` is its name where it is not in its place yet.
 
     Raises:
         ArtifactError: it has no sound manifest.
     """
-    return Run(folder, manifest.read(folder / MANIFEST_FILE))
+    return Run(folder, manifest.read(folder / MANIFEST_FILE), name or folder.resolve().name)
 
 
 def read_lineage(evaluation: Run) -> Lineage:

@@ -15,20 +15,21 @@ from sbcflow.report.evaluation import evaluation_report
 from sbcflow.report.page import render
 from sbcflow.report.runs import Run, read_run
 from sbcflow.report.value import Report
-from sbcflow.sweep.layout import REPORT
+from sbcflow.sweep.layout import REPORT, run_dir
+from sbcflow.sweep.record import making
 
 BUILDERS: Mapping[str, Callable[[Run], Report]] = MappingProxyType(
     {"evaluation": evaluation_report, "analysis": analysis_report}
 )
 
 
-def build(folder: Path) -> Report:
-    """Return the report of a run folder.
+def build(folder: Path, name: str | None = None) -> Report:
+    """Return the report of a run folder; ``name`` is its name where it is not in its place yet.
 
     Raises:
         ArtifactError: it is no evaluation or analysis, or a file that is needed is missing or altered.
     """
-    run = read_run(folder)
+    run = read_run(folder, name)
     kind = run.about.get("run_kind")
     if not isinstance(kind, str) or kind not in BUILDERS:
         raise ArtifactError(
@@ -38,20 +39,26 @@ def build(folder: Path) -> Report:
     return BUILDERS[kind](run)
 
 
-def write_report(folder: Path, out: Path | None = None) -> Path:
-    """Write the report of a run and return its path: in the run's folder, listed in its manifest, or ``out``.
+def write_report(report: Report, folder: Path) -> Path:
+    """Write the page of a run's report in the run's folder, list it in the manifest, return its path.
 
     Equal runs give equal bytes.
+    """
+    path = folder / REPORT
+    write_text(path, render(report))
+    relist(folder, REPORT)
+    return path
+
+
+def write_run_report(run_id: str) -> Path:
+    """Write the report of an evaluation of the pipeline, alone in its folder; return its path.
 
     Raises:
         ArtifactError: as :func:`build`.
     """
-    page = render(build(folder))
-    path = out if out is not None else folder / REPORT
-    write_text(path, page)
-    if out is None:
-        relist(folder, REPORT)
-    return path
+    folder = run_dir(run_id)
+    with making(run_id):
+        return write_report(build(folder), folder)
 
 
 def write_figures(report: Report, folder: Path) -> list[Path]:
