@@ -20,6 +20,7 @@ from sbcflow.estimators import Posterior, make_estimator
 from sbcflow.files import replacing, replacing_folder, sha256_of
 from sbcflow.params import Params
 from sbcflow.params import load as load_params
+from sbcflow.report.write import build, write_report
 
 EFFECTS_FILE = "effects.csv"
 VISITORS_FILE = "cate.parquet"
@@ -47,7 +48,7 @@ class Analysis:
 
 
 def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
-    """Analyse a real experiment and write its folder: effects.csv, cate.parquet, manifest.json.
+    """Analyse a real experiment and write its folder: effects.csv, cate.parquet, manifest.json, report.html.
 
     Everything given is checked before the fit, and the folder appears when all of it is written.
 
@@ -77,6 +78,8 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
         write_visitors(folder / VISITORS_FILE, trial, posterior, correction)
         record = _record(request, params, trial, posterior, correction, regime)
         write_manifest(folder, request.data, sha256, record)
+        say("found; writing the report")
+        write_report(build(folder, request.out.resolve().name), folder)
     return Analysis(effects, regime, (*found.notes, *_convergence_notes(posterior)))
 
 
@@ -118,11 +121,16 @@ def _record(
         about={
             "arms": list(trial.arm_names),
             "observed": vars(observed),
-            "regime": {"ok": regime.ok, "messages": list(regime.messages), "advice": regime.advice},
+            "regime": _regime_json(regime, correction),
             "diagnostics": dict(posterior.diagnostics()),
         },
         links=_links(request.correction, correction),
     )
+
+
+def _regime_json(regime: Regime, correction: LayeredCorrection | None) -> dict[str, object]:
+    found: dict[str, object] = {"ok": regime.ok, "messages": list(regime.messages), "advice": regime.advice}
+    return found | ({"trained": correction.regime.to_json()} if correction else {})
 
 
 def _links(folder: Path | None, correction: LayeredCorrection | None) -> dict[str, object] | None:

@@ -22,6 +22,8 @@ CONFIGS = "configs"
 LOGS = "logs"
 SUMMARY = "summary.json"
 DRAWS = "draws.npz"
+AGGREGATE = "aggregate.csv"
+REPORT = "report.html"
 COVERAGE_CORRECTION = "coverage_correction.json"
 SCALE_FAMILY_CORRECTION = "scale_family_correction.json"
 KEY_DIGITS = 8
@@ -114,7 +116,7 @@ def draws_path(run_id: str, config_id: str) -> Path:
 
 def aggregate_path(run_id: str) -> Path:
     """Return a sweep's table, one row a config."""
-    return run_dir(run_id) / "aggregate.csv"
+    return run_dir(run_id) / AGGREGATE
 
 
 def manifest_path(run_id: str) -> Path:
@@ -145,6 +147,11 @@ def scorecard_csv_path(run_id: str) -> Path:
 def scorecard_json_path(run_id: str) -> Path:
     """Return the scorecard's summary: errors, paired differences, verdict."""
     return run_dir(run_id) / "scorecard.json"
+
+
+def report_path(run_id: str) -> Path:
+    """Return the report of an evaluation, a page."""
+    return run_dir(run_id) / REPORT
 
 
 def metrics_path(stage: str) -> Path:
