@@ -1,0 +1,128 @@
+"""Ranks and PIT values that should be uniform: their ECDF with a simultaneous band.
+
+The band is of independent values. The test points of a fit share its data, so one value a fit is
+what may be put in: the rank of one effect, in each fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from scipy.special import bdtr, bdtrik
+
+from sbcflow.data import FloatArray
+from sbcflow.plots.style import ALARM, LAYERED, MUTED, canvas, figure_of
+
+CONFIDENCE = 0.95
+N_SIMULATIONS = 2000
+SEED = 0
+# With fewer values the band says nothing.
+MIN_VALUES = 3
+
+
+@dataclass(frozen=True)
+class Uniformity:
+    """The ECDF of n values less the uniform one, and its band, at ``at`` (n - 1,): k/n for k = 1..n-1."""
+
+    at: FloatArray
+    deviation: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+
+    @property
+    def inside(self) -> bool:
+        """Whether the whole ECDF lies in the band: with uniform values it does with ``CONFIDENCE``."""
+        slack = 1e-12
+        within = (self.lower - slack <= self.deviation) & (self.deviation <= self.upper + slack)
+        return bool(within.all())
+
+    @property
+    def largest(self) -> float:
+        """The largest deviation, with its sign: positive where too many values are small."""
+        return float(self.deviation[np.argmax(np.abs(self.deviation))])
+
+
+def pit_of_ranks(ranks: ArrayLike, n_draws: int, seed: int = SEED) -> FloatArray:
+    """Return (rank + u) / (n_draws + 1), u uniform: uniform on (0, 1) where the ranks are on 0..n_draws.
+
+    ``ranks`` (n,) integers -> (n,) float64.
+
+    Raises:
+        ValueError: a rank is outside 0..n_draws.
+    """
+    whole = np.asarray(ranks, dtype=np.float64)
+    if ((whole < 0) | (whole > n_draws)).any():
+        raise ValueError(f"ranks must lie in 0..{n_draws}, got {whole.min():g} to {whole.max():g}")
+    u = np.random.default_rng(seed).random(whole.shape)
+    pit: FloatArray = (whole + u) / (n_draws + 1)
+    return pit
+
+
+def uniformity(pit: ArrayLike, seed: int = SEED) -> Uniformity:
+    """Return the ECDF of PIT values (n,) less the uniform one, with its simultaneous 95% band.
+
+    Taken at k/n over the whole of (0, 1), wherever the values lie.
+
+    Raises:
+        ValueError: fewer than ``MIN_VALUES`` values, or one outside [0, 1].
+    """
+    values = np.sort(np.asarray(pit, dtype=np.float64))
+    n = len(values)
+    if n < MIN_VALUES or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"PIT values must be {MIN_VALUES} or more, in [0, 1]")
+    at = np.arange(1, n) / n
+    ecdf = np.searchsorted(values, at, side="right") / n
+    lower, upper = simultaneous_band(n, seed)
+    return Uniformity(at, ecdf - at, lower - at, upper - at)
+
+
+@cache
+def simultaneous_band(n: int, seed: int = SEED) -> tuple[FloatArray, FloatArray]:
+    """Return the ends (n - 1,) of the band that holds the whole ECDF of n uniform values with 95%, at k/n.
+
+    Pointwise binomial intervals, all at the one level that simulations of uniform values ask for
+    (Säilynoja, Bürkner & Vehtari 2022, algorithm 1): the band of ``arviz_stats.ecdf_utils``, which cannot
+    be imported without arviz-base; tests/unit/test_plots_uniformity.py compares the two.
+    """
+    at = np.arange(1, n) / n
+    # The counts of n uniform values in n cells are multinomial; summed up, they are the ECDF at k/n.
+    cells = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=N_SIMULATIONS)
+    counts = cells.cumsum(axis=1)[:, :-1]
+    below = np.where(counts > 0, bdtr(np.maximum(counts - 1, 0), n, at), 0.0)
+    tails = np.minimum(bdtr(counts, n, at), 1.0 - below).min(axis=1)
+    pointwise = np.quantile(1.0 - 2.0 * tails, CONFIDENCE)
+    lower, upper = (np.ceil(bdtrik((1.0 + side * pointwise) / 2.0, n, at)) / n for side in (-1, 1))
+    return lower, upper
+
+
+def plot_pit(pit: ArrayLike, axes: Axes | None = None, label: str = "PIT value") -> Figure:
+    """Draw the ECDF of PIT values (n,) less the uniform one, in the simultaneous 95% band.
+
+    The values must be independent: one a fit.
+    """
+    found = uniformity(pit)
+    x = np.concatenate([[0.0], found.at, [1.0]])
+    deviation, lower, upper = (
+        np.concatenate([[0.0], values, [0.0]]) for values in (found.deviation, found.lower, found.upper)
+    )
+    with canvas(axes, height=2.9) as on:
+        on.fill_between(x, lower, upper, color=MUTED, alpha=0.2, linewidth=0, label="95% band")
+        on.axhline(0, color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
+        colour = LAYERED if found.inside else ALARM
+        words = "inside the band" if found.inside else "leaves the band"
+        on.plot(x, deviation, color=colour, drawstyle="steps-mid", label=f"{len(x) - 1} fits: {words}")
+        on.set(xlim=(0, 1), xlabel=label, ylabel="ECDF less uniform")
+        on.legend(loc="lower left", bbox_to_anchor=(0.0, 1.03), ncols=2)
+        return figure_of(on)
+
+
+def plot_ranks(
+    ranks: ArrayLike, n_draws: int, axes: Axes | None = None, label: str = "rank of the truth, scaled"
+) -> Figure:
+    """Draw the ECDF of ranks (n,) among ``n_draws`` draws less the uniform one; one rank a fit."""
+    return plot_pit(pit_of_ranks(ranks, n_draws), axes, label)
