@@ -13,16 +13,13 @@ from sbcflow.analysis.calibrate import load_correction
 from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
 from sbcflow.analysis.read import Roles, read_trial
 from sbcflow.analysis.visitors import write_visitors
-from sbcflow.analysis.write import Record, check_out, write_manifest
+from sbcflow.analysis.write import EFFECTS_FILE, VISITORS_FILE, Record, check_out, write_manifest
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.data import Trial
 from sbcflow.estimators import Posterior, make_estimator
 from sbcflow.files import replacing, replacing_folder, sha256_of
 from sbcflow.params import Params
 from sbcflow.params import load as load_params
-
-EFFECTS_FILE = "effects.csv"
-VISITORS_FILE = "cate.parquet"
 
 
 @dataclass(frozen=True)

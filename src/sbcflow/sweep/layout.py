@@ -20,6 +20,7 @@ RUNS = "runs"
 METRICS = "metrics"
 CONFIGS = "configs"
 LOGS = "logs"
+AGGREGATE = "aggregate.csv"
 SUMMARY = "summary.json"
 DRAWS = "draws.npz"
 COVERAGE_CORRECTION = "coverage_correction.json"
@@ -114,7 +115,7 @@ def draws_path(run_id: str, config_id: str) -> Path:
 
 def aggregate_path(run_id: str) -> Path:
     """Return a sweep's table, one row a config."""
-    return run_dir(run_id) / "aggregate.csv"
+    return run_dir(run_id) / AGGREGATE
 
 
 def manifest_path(run_id: str) -> Path:
