@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from sbcflow.calibration.regime import Observed
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Correction(Run):
@@ -45,6 +47,12 @@ class Correction(Run):
         from sbcflow import plots
 
         return plots.plot_correction(self.correction, axes)
+
+    def plot_regime(self, observed: Observed, axes: Axes | None = None) -> Figure:
+        """Draw whether an experiment lies inside what the correction was fitted on."""
+        from sbcflow import plots
+
+        return plots.plot_regime(self.correction.regime, observed, axes)
 
     def facts(self) -> Mapping[str, object]:
         curve, scale = self.correction.curve, self.correction.scale

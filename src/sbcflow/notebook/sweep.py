@@ -190,7 +190,7 @@ class Sweep(Run):
 
     def _config_id(self, config: str | int) -> str:
         known = self.configs
-        if isinstance(config, int) and 0 <= config < len(known):
+        if isinstance(config, int | np.integer) and 0 <= config < len(known):
             return known[config]
         if config in known:
             return str(config)
