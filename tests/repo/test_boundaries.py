@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from source_imports import PACKAGE, ROOT, libraries, modules_under, reach
+
+import sbcflow
 
 NUMERIC = (
     *("basis", "calibration", "data", "design", "estimators", "generators", "inference"),
@@ -45,7 +48,28 @@ def test_records_import_no_jax(module: str) -> None:
 
 
 def test_the_package_itself_imports_nothing() -> None:
-    assert reach("sbcflow", lazy=True) == {}
+    """Of its own or anybody else's: what it offers is imported when it is asked for, by name."""
+    found = libraries(reach("sbcflow", lazy=True))
+    assert found.keys() <= {"importlib", "typing"}, found
+    code = "import sys; before = {*sys.modules}; import sbcflow; print(*sorted({*sys.modules} - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {name.partition(".")[0] for name in loaded} <= {"sbcflow", *sys.stdlib_module_names}, loaded
+    assert {name for name in loaded if name.startswith("sbcflow")} == {"sbcflow"}
+
+
+def test_what_the_package_offers_is_there() -> None:
+    for name in sbcflow.__all__:
+        assert name in dir(sbcflow) and callable(getattr(sbcflow, name))
+    with pytest.raises(AttributeError, match="'sbcflow' has no attribute 'lod'"):
+        sbcflow.lod  # noqa: B018
+
+
+def test_a_notebook_starts_without_what_it_may_not_need() -> None:
+    """To load a run takes pandas; JAX, xarray and matplotlib come with the first fit, tree or plot."""
+    found = libraries(reach("sbcflow.notebook", lazy=False))
+    assert found.keys() & (JAX | VERSIONING | {"xarray", "matplotlib"}) == set(), found
+    assert "sbcflow.notebook.draws" in reach("sbcflow.notebook", lazy=True)
 
 
 def test_the_command_line_is_light() -> None:

@@ -32,7 +32,7 @@ PAGES = sorted(
 )
 PAGES = [page for page in dict.fromkeys(PAGES) if "_build" not in page.parts]
 COMMAND = typer.main.get_command(app)
-PLACES = ("src/", "docs/", "config/", "workflow/", "tests/", "benchmarks/")
+PLACES = ("src/", "docs/", "config/", "workflow/", "tests/", "benchmarks/", "examples/")
 
 
 def page_id(page: Path) -> str:

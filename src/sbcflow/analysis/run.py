@@ -13,7 +13,7 @@ from sbcflow.analysis.calibrate import load_correction
 from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
 from sbcflow.analysis.read import Roles, read_trial
 from sbcflow.analysis.visitors import write_visitors
-from sbcflow.analysis.write import Record, check_out, write_manifest
+from sbcflow.analysis.write import EFFECTS_FILE, VISITORS_FILE, Record, check_out, write_manifest
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.data import Trial
 from sbcflow.estimators import Posterior, make_estimator
@@ -21,9 +21,6 @@ from sbcflow.files import replacing, replacing_folder, sha256_of
 from sbcflow.params import Params
 from sbcflow.params import load as load_params
 from sbcflow.report.write import build, write_report
-
-EFFECTS_FILE = "effects.csv"
-VISITORS_FILE = "cate.parquet"
 
 
 @dataclass(frozen=True)
