@@ -26,9 +26,10 @@ from notebook_runs import (
 )
 
 import sbcflow
-from sbcflow import manifest
+from sbcflow import files, manifest
 from sbcflow.analysis.effects import INTERVAL_LEVELS
 from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.calibration.regime import Observed
 from sbcflow.errors import ArtifactError
 from sbcflow.levels import LEVELS, level_suffix
 from sbcflow.notebook import Analysis, Correction, Evaluation, Sweep
@@ -232,8 +233,11 @@ def test_plots_of_the_others_draw_them(runs: Path) -> None:
     assert drawn(evaluation.plot_coverage_error(), 100 * (raw.to_numpy() - LEVELS))
     for plot in (evaluation.plot_groups, evaluation.plot_scores, analysis.plot_effects):
         assert isinstance(plot(), Figure)
+    observed = Observed(n_visitors=20_000, conversion_rate=0.5, n_arms=2, severity_sd=1.0)
+    words = [text.get_text() for text in correction.plot_regime(observed).axes[0].texts]
+    assert ["outside" in text for text in words] == [False, True, False, False]
     labels = [label.get_text() for label in analysis.plot_effects("NA", 0.8).axes[0].get_yticklabels()]
-    assert labels[0] == "all" and set(labels[1:]) == {"city: NA", "city: York"}
+    assert len(labels) == 3 and set(labels[1:]) == {"city: NA", "city: York"}
 
 
 def test_plots_go_on_axes_that_are_given(sweep: Sweep) -> None:
@@ -248,6 +252,8 @@ ALTERED: dict[str, tuple[str, Callable[[Any], object]]] = {
     f"configs/{IDS[1]}/draws.npz": ("sweep", lambda run: run.draws(1)),
     "coverage_correction.json": ("corrections", lambda _: None),
     "scale_family_correction.json": ("corrections", lambda _: None),
+    "scorecard.csv": ("evaluation", lambda _: None),
+    "scorecard.json": ("evaluation", lambda _: None),
     "effects.csv": ("analysis", lambda _: None),
     "cate.parquet": ("analysis", lambda run: run.visitors()),
 }
@@ -257,9 +263,22 @@ def made(folder: Path, kind: str) -> Path:
     makers = {
         "sweep": write_sweep,
         "corrections": write_corrections,
+        "evaluation": lambda path: write_evaluation(
+            path, LayeredCorrection.load(write_corrections(path.parent / "corrections"))
+        ),
         "analysis": lambda path: write_analysis(path, regime_ok=True),
     }
     return makers[kind](folder)
+
+
+def alter(path: Path) -> None:
+    """Change a file so that it can still be read, and only its checksum tells."""
+    if path.suffix == ".npz":
+        files.write_npz(path, **{**samples_of(1), "truth": np.zeros(6)})
+    elif path.suffix == ".parquet":
+        pd.DataFrame({"row": [0]}).to_parquet(path)
+    else:
+        path.write_text(path.read_text() + "\n")
 
 
 @pytest.mark.parametrize("damage", ["altered", "gone"])
@@ -274,9 +293,7 @@ def test_a_file_that_is_not_what_the_manifest_lists_is_refused(
     if damage == "gone":
         path.unlink()
     else:
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
+        alter(path)
     with pytest.raises(ArtifactError) as refusal:
         use(sbcflow.load(folder))
     assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)

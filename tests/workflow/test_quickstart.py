@@ -45,9 +45,13 @@ def executed(reproduced: Project, tmp_path_factory: pytest.TempPathFactory) -> A
 
 def output_of(notebook: Any, beginning: str) -> Any:
     """The outputs of the cell whose last line begins so."""
-    found = [cell for cell in code_of(notebook) if cell.source.splitlines()[-1].startswith(beginning)]
+    found = [cell for cell in code_of(notebook) if _last_line(cell).startswith(beginning)]
     assert len(found) == 1, beginning
     return found[0].outputs
+
+
+def _last_line(cell: Any) -> str:
+    return f"{cell.source.splitlines()[-1]}\n"
 
 
 def shown(notebook: Any, beginning: str) -> str:
@@ -62,7 +66,7 @@ def test_it_is_stored_as_it_is_before_a_run() -> None:
     assert not any(cell.outputs or cell.execution_count for cell in code_of(notebook))
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
-    assert "metadata" not in {key for cell in notebook.cells for key in cell.metadata}
+    assert not any(cell.metadata for cell in notebook.cells)
 
 
 def test_its_runs_are_those_that_params_name() -> None:
@@ -80,13 +84,18 @@ def test_every_cell_runs_and_every_plot_is_a_picture(executed: Any) -> None:
         assert any("<svg" in output.get("data", {}).get("image/svg+xml", "") for output in cell.outputs)
 
 
+def test_it_leaves_the_project_as_it_was(executed: Any, reproduced: Project) -> None:
+    assert all(cell.execution_count for cell in code_of(executed))
+    assert reproduced.run("git", "status", "--short").stdout == ""
+
+
 def test_what_it_shows_is_what_the_runs_hold(executed: Any, reproduced: Project) -> None:
     runs = reproduced.path / "runs"
     card = sbcflow.load(runs / "smoke-evaluation")
     overall = card.table.query("group_kind == 'all' and level == 0.9").set_index("method")["coverage"]
     coverage = ast.literal_eval(shown(executed, "{method: round("))
     assert coverage == {method: round(overall[method], 4) for method in ("raw", "layered")}
-    assert "kind: train, family: v2, fits: 3" in shown(executed, "sweep")
+    assert "kind: train, family: v2, fits: 3" in shown(executed, "sweep\n")
     (verdict,) = [one.text for one in output_of(executed, "evaluation.plot_coverage") if "text" in one]
     assert verdict.strip() == card.verdict
 
