@@ -144,8 +144,11 @@ def number(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """Return a number as :func:`number` does, with its sign."""
-    return f"+{number(value)}" if value > 0 else number(value)
+    """Return a number at three digits, zeros at its end kept, with its sign."""
+    if not math.isfinite(value) or value == 0 or abs(value) >= 1000:
+        return f"+{number(value)}" if value > 0 else number(value)
+    text = np.format_float_positional(value, 3, unique=False, fractional=False, trim="k", sign=True)
+    return text.rstrip(".").replace("-", "−")
 
 
 def percent(value: float) -> str:
