@@ -145,10 +145,10 @@ def number(value: float) -> str:
 
 def signed(value: float) -> str:
     """Return a number at three digits, zeros at its end kept, with its sign."""
-    if not math.isfinite(value) or value == 0 or abs(value) >= 1000:
-        return f"+{number(value)}" if value > 0 else number(value)
-    text = np.format_float_positional(value, 3, unique=False, fractional=False, trim="k", sign=True)
-    return text.rstrip(".").replace("-", "−")
+    if not math.isfinite(value) or value == 0:
+        return number(value)
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:+,.{decimals}f}".replace("-", "−")
 
 
 def percent(value: float) -> str:
