@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from source_imports import PACKAGE, ROOT, libraries, modules_under, reach
+from source_imports import PACKAGE, ROOT, imports, libraries, modules_under, reach
 
 import sbcflow
 
@@ -16,6 +16,8 @@ NUMERIC = (
     *("basis", "calibration", "data", "design", "estimators", "generators", "inference"),
     *("levels", "likelihood", "model", "runtime", "scoring", "streams"),
 )
+DRAWING = {"matplotlib", "jinja2"}
+DRAWS = ("sbcflow.plots", "sbcflow.report")
 RECORDS = ("experiment", "files", "manifest", "provenance")
 VERSIONING = {"git", "pygit2", "dulwich", "scmrepo", "dvc", "dvclive", "snakemake"}
 JAX = {"jax", "jaxlib", "numpyro"}
@@ -31,6 +33,28 @@ def test_numeric_modules_know_nothing_of_versioning(module: str) -> None:
     assert {
         name for name in ours if name.split(".")[1] in ("sweep", "tracking", "manifest", "cli")
     } == set(), ours
+
+
+@pytest.mark.parametrize("module", modules_under(*NUMERIC))
+def test_numeric_modules_draw_nothing(module: str) -> None:
+    reached = reach(module, lazy=True)
+    assert libraries(reached).keys() & DRAWING == set(), reached
+    assert not [name for name in reached if name.startswith(DRAWS)], reached
+
+
+@pytest.mark.parametrize(
+    "module", ["params", "sweep.layout", "sweep.resources", "sweep.batch", "sweep.stage"]
+)
+def test_parsing_the_workflow_imports_nothing_that_draws(module: str) -> None:
+    assert libraries(reach(f"sbcflow.{module}", lazy=False)).keys() & DRAWING == set()
+
+
+def test_pictures_go_by_no_global_state() -> None:
+    """Pyplot keeps figures of its own; the report's modules know no library that draws but ours."""
+    for module in modules_under("plots", "report"):
+        direct = imports(module, lazy=True)
+        assert not [name for name in direct if "pyplot" in name or name == "pylab"], module
+    assert libraries(reach("sbcflow.plots", lazy=False)).keys() >= {"matplotlib"}
 
 
 @pytest.mark.parametrize("module", modules_under("generators"))

@@ -29,7 +29,7 @@ def plot_correction(correction: LayeredCorrection, axes: Axes | None = None) -> 
         on.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="nominal level", ylabel="actual coverage, train sweep")
         for axis in (on.xaxis, on.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
-        legend_above(on, 2)
+        legend_above(on)
         return figure_of(on)
 
 

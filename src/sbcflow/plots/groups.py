@@ -80,7 +80,7 @@ def plot_groups(
         on.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         on.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         on.grid(axis="y", visible=False)
-        legend_above(on, 2)
+        legend_above(on)
         return figure_of(on)
 
 

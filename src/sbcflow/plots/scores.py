@@ -50,7 +50,7 @@ def plot_scores(summary: Mapping[str, Any], axes: Axes | None = None) -> Figure:
         on.set(ylim=(len(QUANTITIES) - 0.5, -0.5), xlabel="change from raw (left is better)")
         on.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+.0f}%" if value else "0"))
         on.grid(axis="y", visible=False)
-        legend_above(on, 2)
+        legend_above(on)
         return figure_of(on)
 
 

@@ -43,6 +43,7 @@ METHOD_COLOURS: Mapping[str, str] = MappingProxyType({"raw": RAW, "r_of_p": CURV
 METHOD_MARKERS: Mapping[str, str] = MappingProxyType({"raw": "o", "r_of_p": "s", "layered": "D"})
 
 WIDTH, HEIGHT = 4.2, 3.2
+LEGEND_COLUMNS = 3
 STYLE: Any = MappingProxyType(
     {
         "svg.fonttype": "none",
@@ -76,7 +77,7 @@ STYLE: Any = MappingProxyType(
         "ytick.minor.size": 0,
         "xtick.minor.size": 0,
         "lines.linewidth": 1.8,
-        "lines.markersize": 4.5,
+        "lines.markersize": 5,
         "legend.frameon": False,
         "legend.fontsize": 9,
         "legend.handlelength": 1.8,
@@ -110,9 +111,13 @@ def figure_of(axes: Axes) -> Figure:
     return found
 
 
-def legend_above(axes: Axes, n_columns: int = 3) -> None:
-    """Put the legend over the picture's left end, where it hides nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.03), ncols=n_columns)
+def legend_above(axes: Axes) -> None:
+    """Put the legend over the picture, where it hides nothing: at the left end of a figure of ours."""
+    figure = axes.get_figure(root=True)
+    if isinstance(figure, Chart):
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=LEGEND_COLUMNS)
+    else:
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.03), ncols=LEGEND_COLUMNS)
 
 
 def svg_bytes(figure: Figure, facecolor: str = "none") -> bytes:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.special import bdtr, bdtrik
 
 from sbcflow.data import FloatArray
-from sbcflow.plots.style import ALARM, LAYERED, MUTED, canvas, figure_of
+from sbcflow.plots.style import ALARM, LAYERED, MUTED, canvas, figure_of, legend_above
 
 CONFIDENCE = 0.95
 N_SIMULATIONS = 2000
@@ -117,7 +117,7 @@ def plot_pit(pit: ArrayLike, axes: Axes | None = None, label: str = "PIT value")
         words = "inside the band" if found.inside else "leaves the band"
         on.plot(x, deviation, color=colour, drawstyle="steps-mid", label=f"{len(x) - 1} fits: {words}")
         on.set(xlim=(0, 1), xlabel=label, ylabel="ECDF less uniform")
-        on.legend(loc="lower left", bbox_to_anchor=(0.0, 1.03), ncols=2)
+        legend_above(on)
         return figure_of(on)
 
 

@@ -35,10 +35,15 @@ def fits_section(lineage: Lineage) -> Section:
     counts = {
         word: int(fits["remark"].str.contains(word).sum()) for word in ("slow", "not converged", "NUTS")
     }
+    told = f"All {len(fits)} fits converged"
+    if counts["not converged"]:
+        told = (
+            f"Of {len(fits)} fits {counts['not converged']} did not converge, left out of coverage and scores"
+        )
     sentence = (
-        f"Of {len(fits)} fits {counts['not converged']} did not converge and are left out of all figures, "
-        f"{counts['NUTS']} went to NUTS, and {counts['slow']} took more than {SLOW:g} times the median of "
-        f"{number(seconds.median())} seconds; the slowest took {number(seconds.max())}."
+        f"{told}; {counts['NUTS']} went to NUTS, and {counts['slow']} took more than {SLOW:g} times the "
+        "median of "
+        f"{number(seconds.median())} seconds. The slowest took {number(seconds.max())}."
     )
     picture = Picture(
         "fit-times",

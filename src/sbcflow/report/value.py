@@ -144,8 +144,11 @@ def number(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """Return a number as :func:`number` does, with its sign."""
-    return f"+{number(value)}" if value > 0 else number(value)
+    """Return a number at three digits, zeros at its end kept, with its sign."""
+    if not math.isfinite(value) or value == 0:
+        return number(value)
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:+,.{decimals}f}".replace("-", "−")
 
 
 def percent(value: float) -> str:

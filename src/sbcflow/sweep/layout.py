@@ -169,6 +169,11 @@ def coverage_curve_path() -> Path:
     return Path(METRICS, "coverage_curve.csv")
 
 
+def coverage_by_template_path() -> Path:
+    """Return the data of the plot of 90% coverage by template (columns: template, and one a method)."""
+    return Path(METRICS, "coverage_by_template.csv")
+
+
 def log_path(run_id: str, job: str) -> Path:
     """Return the log of a job, kept out of the run folder: a log is no result."""
     return Path(LOGS, run_id, f"{job}.log")
