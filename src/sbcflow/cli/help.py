@@ -16,7 +16,6 @@ What people do:
   dvc repro                              run the sweeps, fit and prove the correction
   sbcflow status --watch                 see how far they are
   sbcflow scorecard                      see what the correction is worth
-  sbcflow report                         the same and all behind it, as a page
   sbcflow analyze visitors.csv ...       effects of a real experiment, calibrated
   sbcflow explore --set KEY=V1,V2        try other values, each an experiment
 """
