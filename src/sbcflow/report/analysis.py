@@ -229,7 +229,11 @@ def _origin_section(run: Run) -> Section:
     roles = tuple(
         (key, str(arguments[key])) for key in ("arm", "control", "converted", "revenue") if key in arguments
     )
-    correction = (("train sweep", links.get("trained_on", "none")), *links.get("correction", {}).items())
+    files = links.get("correction", {}).items()
+    correction = (
+        ("trained on", links.get("trained_on", "none")),
+        *((_short(name), sha) for name, sha in files),
+    )
     fit = (("estimator", str(run.manifest["params"].get("estimator"))), ("seed", str(arguments.get("seed"))))
     steps = (
         Step("Data", (*data, *roles)),
@@ -251,6 +255,10 @@ def _origin_section(run: Run) -> Section:
         tables=(_diagnostics(run.about.get("diagnostics", {})),),
         steps=steps,
     )
+
+
+def _short(file: str) -> str:
+    return file.removesuffix("_correction.json").replace("_", " ")
 
 
 def _diagnostics(found: dict[str, Any]) -> Table:
