@@ -13,7 +13,7 @@ import pytest
 from browser import column_values, is_sorted, opened, overflow, requests_elsewhere, violations
 from playwright.sync_api import Browser, Page
 
-DESKTOP, PHONE = 1280, 390
+DESKTOP, PHONE, A4 = 1280, 390, 718
 MOST_BYTES = 5_000_000
 
 
@@ -148,6 +148,8 @@ def test_in_print_everything_is_open_and_light(browser: Browser, path: Path) -> 
         page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         assert page.locator("details:not([open])").count() == 0
         assert not page.locator("nav").is_visible()
+        page.set_viewport_size({"width": A4, "height": 1000})
+        assert overflow(seen) == 0
         assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 37, 48)"
         page.evaluate("window.dispatchEvent(new Event('afterprint'))")
         assert page.locator("details:not([open])").count() > 0

@@ -142,6 +142,21 @@ def test_of_many_segments_both_ends_are_drawn() -> None:
     assert {rows["ate"].iloc[1], rows["ate"].iloc[-1]} == {3.0 * MOST_ROWS, 1.0}
 
 
+def test_names_from_data_are_drawn_as_they_are() -> None:
+    table = effects(1).assign(segment=["all", "price=$5_{ to $10^"])
+    svg = plots.svg_bytes(plots.plot_effects(table)).decode()
+    assert ">price: $5_{ to $10^</text>" in svg
+    long = effects(1).assign(segment=["all", f"city={'x' * 99}"])
+    assert "xxx…</text>" in plots.svg_bytes(plots.plot_effects(long)).decode()
+
+
+def test_a_large_sweep_makes_no_large_picture() -> None:
+    many = pd.concat([aggregate()] * 7000, ignore_index=True)
+    assert len(plots.svg_bytes(plots.plot_against(many, "conversion_rate", "rmse"))) < 200_000
+    few = plots.svg_bytes(plots.plot_against(aggregate(), "conversion_rate", "rmse"))
+    assert b"<image" not in few
+
+
 def test_an_arm_must_be_named_where_there_are_several() -> None:
     table = effects(2, ("mens", "womens"))
     with pytest.raises(ValueError, match="name an arm: one of mens, womens"):

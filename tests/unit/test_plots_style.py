@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from sbcflow import plots
 from sbcflow.plots.style import PALETTE, STYLE
 
-TEXT_CONTRAST, LINE_CONTRAST = 4.5, 3.0
+TEXT_CONTRAST = 4.5
 INKS = [name for name in PALETTE if name not in ("paper", "rule")]
 
 

@@ -105,6 +105,14 @@ def arviz_ecdf() -> types.ModuleType:
     return module
 
 
+def test_many_values_are_looked_at_in_200_places() -> None:
+    rng = np.random.default_rng(4)
+    inside = [uniformity(rng.random(5000)).inside for _ in range(200)]
+    assert len(uniformity(rng.random(5000)).at) == 199
+    assert 0.87 < np.mean(inside) < 0.99
+    assert not uniformity(rng.random(5000) ** 1.1).inside
+
+
 def test_a_picture_says_whether_it_stays_inside() -> None:
     rng = np.random.default_rng(3)
     for ranks, words in ((ranks_of(rng), "inside the band"), (ranks_of(rng, shift=2.0), "leaves the band")):

@@ -209,6 +209,14 @@ def test_names_from_data_are_text_and_not_markup(tmp_path: Path) -> None:
     )
 
 
+def test_an_arm_may_have_any_name(tmp_path: Path) -> None:
+    for n, arm in enumerate(("n/a", "01", "$5 off_$")):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        report = build(make_analysis(folder, arm=arm))
+        assert section(report, "arm-1").title == f"Effect of {arm}"
+
+
 class Ids(HTMLParser):
     """Collects the ids of a page, and what refers to one."""
 

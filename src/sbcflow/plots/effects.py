@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from sbcflow.data import EVERYBODY
 from sbcflow.levels import level_suffix
-from sbcflow.plots.style import INK, LAYERED, MUTED, RAW, canvas, figure_of, legend_above
+from sbcflow.plots.style import INK, LAYERED, MUTED, RAW, canvas, figure_of, legend_above, shortened
 
 MOST_ROWS = 40
 ROW_INCHES, FRAME_INCHES = 0.3, 1.15
@@ -77,4 +77,4 @@ def _intervals(axes: Axes, rows: pd.DataFrame, level: float) -> None:
 
 
 def _label(segment: str) -> str:
-    return "everybody" if segment == EVERYBODY else segment.replace("=", ": ")
+    return "everybody" if segment == EVERYBODY else shortened(segment.replace("=", ": ", 1))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sbcflow.plots.style import INK, LAYERED, RAW, canvas, figure_of, legend_above
+
+# More points than these are drawn as pixels: a file of a size that does not grow with the sweep.
+MOST_VECTORS = 2000
 
 
 def plot_times(aggregate: pd.DataFrame, axes: Axes | None = None) -> Figure:
@@ -25,12 +30,16 @@ def plot_times(aggregate: pd.DataFrame, axes: Axes | None = None) -> Figure:
 
 def draw_fits(axes: Axes, aggregate: pd.DataFrame, x: pd.Series, y: pd.Series) -> None:
     """Draw a point a row of an aggregate.csv; those that went to NUTS or did not converge look otherwise."""
+    many = len(aggregate) > MOST_VECTORS
     escalated = aggregate["diagnostics.escalated"].astype(bool)
     failed = ~aggregate["diagnostics.converged"].astype(bool)
-    axes.plot(x[~escalated], y[~escalated], "o", color=LAYERED, alpha=0.75, markeredgewidth=0, label="fit")
+    axes.plot(
+        x[~escalated], y[~escalated], "o", color=LAYERED, alpha=0.75, mew=0, label="fit", rasterized=many
+    )
     if escalated.any():
-        axes.plot(x[escalated], y[escalated], "^", color=RAW, label="went to NUTS")
+        axes.plot(x[escalated], y[escalated], "^", color=RAW, label="went to NUTS", rasterized=many)
     if failed.any():
-        axes.plot(x[failed], y[failed], "o", color=INK, mfc="none", ms=9, label="not converged")
+        ring: dict[str, Any] = {"mfc": "none", "ms": 9, "rasterized": many}
+        axes.plot(x[failed], y[failed], "o", color=INK, label="not converged", **ring)
     if escalated.any() or failed.any():
         legend_above(axes)

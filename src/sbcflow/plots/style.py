@@ -44,10 +44,13 @@ METHOD_MARKERS: Mapping[str, str] = MappingProxyType({"raw": "o", "r_of_p": "s",
 
 WIDTH, HEIGHT = 4.2, 3.2
 LEGEND_COLUMNS = 3
+DOTS_PER_INCH = 200
+MOST_LETTERS = 26
 STYLE: Any = MappingProxyType(
     {
         "svg.fonttype": "none",
         "svg.hashsalt": "sbcflow",
+        "text.parse_math": False,  # a name from data may hold dollars
         "font.family": ["DejaVu Sans"],
         "font.size": 9.5,
         "axes.labelsize": 9.5,
@@ -111,6 +114,11 @@ def figure_of(axes: Axes) -> Figure:
     return found
 
 
+def shortened(name: str) -> str:
+    """Return a name from data, cut where it would leave no room for the picture."""
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
+
+
 def legend_above(axes: Axes) -> None:
     """Put the legend over the picture, where it hides nothing: at the left end of a figure of ours."""
     figure = axes.get_figure(root=True)
@@ -125,11 +133,11 @@ def svg_bytes(figure: Figure, facecolor: str = "none") -> bytes:
     stream = io.BytesIO()
     with mpl.rc_context(STYLE):
         metadata = {"Date": None, "Creator": None}
-        figure.savefig(stream, format="svg", metadata=metadata, facecolor=facecolor)
+        figure.savefig(stream, format="svg", metadata=metadata, facecolor=facecolor, dpi=DOTS_PER_INCH)
     return stream.getvalue()
 
 
-def png_bytes(figure: Figure, dots_per_inch: int = 200) -> bytes:
+def png_bytes(figure: Figure, dots_per_inch: int = DOTS_PER_INCH) -> bytes:
     """Return a figure as PNG on white paper."""
     stream = io.BytesIO()
     with mpl.rc_context(STYLE):

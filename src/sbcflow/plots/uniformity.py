@@ -23,11 +23,14 @@ N_SIMULATIONS = 2000
 SEED = 0
 # With fewer values the band says nothing.
 MIN_VALUES = 3
+MOST_POINTS = 200
 
 
 @dataclass(frozen=True)
 class Uniformity:
-    """The ECDF of n values less the uniform one, and its band, at ``at`` (n - 1,): k/n for k = 1..n-1."""
+    """The ECDF of n values less the uniform one, and its band, at ``at`` (see :func:`grid`); ``n`` values."""
+
+    n: int
 
     at: FloatArray
     deviation: FloatArray
@@ -66,7 +69,7 @@ def pit_of_ranks(ranks: ArrayLike, n_draws: int, seed: int = SEED) -> FloatArray
 def uniformity(pit: ArrayLike, seed: int = SEED) -> Uniformity:
     """Return the ECDF of PIT values (n,) less the uniform one, with its simultaneous 95% band.
 
-    Taken at k/n over the whole of (0, 1), wherever the values lie.
+    Taken over the whole of (0, 1), wherever the values lie.
 
     Raises:
         ValueError: fewer than ``MIN_VALUES`` values, or one outside [0, 1].
@@ -75,23 +78,30 @@ def uniformity(pit: ArrayLike, seed: int = SEED) -> Uniformity:
     n = len(values)
     if n < MIN_VALUES or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"PIT values must be {MIN_VALUES} or more, in [0, 1]")
-    at = np.arange(1, n) / n
+    at = grid(n)
     ecdf = np.searchsorted(values, at, side="right") / n
     lower, upper = simultaneous_band(n, seed)
-    return Uniformity(at, ecdf - at, lower - at, upper - at)
+    return Uniformity(n, at, ecdf - at, lower - at, upper - at)
+
+
+def grid(n: int) -> FloatArray:
+    """Return where the ECDF of n values is looked at: k/n, k = 1..n-1; k/``MOST_POINTS`` for a larger n."""
+    cells = min(n, MOST_POINTS)
+    return np.arange(1, cells) / cells
 
 
 @cache
 def simultaneous_band(n: int, seed: int = SEED) -> tuple[FloatArray, FloatArray]:
-    """Return the ends (n - 1,) of the band that holds the whole ECDF of n uniform values with 95%, at k/n.
+    """Return the ends of the band that holds the ECDF of n uniform values on all of ``grid(n)`` with 95%.
 
     Pointwise binomial intervals, all at the one level that simulations of uniform values ask for
     (Säilynoja, Bürkner & Vehtari 2022, algorithm 1): the band of ``arviz_stats.ecdf_utils``, which cannot
     be imported without arviz-base; tests/unit/test_plots_uniformity.py compares the two.
     """
-    at = np.arange(1, n) / n
-    # The counts of n uniform values in n cells are multinomial; summed up, they are the ECDF at k/n.
-    cells = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=N_SIMULATIONS)
+    at = grid(n)
+    # The counts of n uniform values in equal cells are multinomial; summed up, they are the ECDF on the grid.
+    shares = np.full(len(at) + 1, 1.0 / (len(at) + 1))
+    cells = np.random.default_rng(seed).multinomial(n, shares, size=N_SIMULATIONS)
     counts = cells.cumsum(axis=1)[:, :-1]
     below = np.where(counts > 0, bdtr(np.maximum(counts - 1, 0), n, at), 0.0)
     tails = np.minimum(bdtr(counts, n, at), 1.0 - below).min(axis=1)
@@ -115,7 +125,7 @@ def plot_pit(pit: ArrayLike, axes: Axes | None = None, label: str = "PIT value")
         on.axhline(0, color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
         colour = LAYERED if found.inside else ALARM
         words = "inside the band" if found.inside else "leaves the band"
-        on.plot(x, deviation, color=colour, drawstyle="steps-mid", label=f"{len(x) - 1} fits: {words}")
+        on.plot(x, deviation, color=colour, drawstyle="steps-mid", label=f"{found.n} fits: {words}")
         on.set(xlim=(0, 1), xlabel=label, ylabel="ECDF less uniform")
         legend_above(on)
         return figure_of(on)

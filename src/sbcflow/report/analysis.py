@@ -18,6 +18,8 @@ from sbcflow.report.runs import Run
 from sbcflow.report.value import Column, Picture, Report, Section, Step, Table, Tile, number, signed
 
 EFFECTS = "effects.csv"
+# Names from data, to be read as they are: an arm may be called n/a, or 01.
+NAMES = ("arm", "segment", "segment_range")
 MOST_NAMED = 3
 COLUMNS = (
     Column("segment", "segment", "text"),
@@ -41,13 +43,12 @@ def analysis_report(run: Run) -> Report:
         ArtifactError: effects.csv is missing, altered, or not what an analysis writes.
     """
     check_files(run.folder, EFFECTS)
-    effects = pd.read_csv(run.folder / EFFECTS)
+    path, text = run.folder / EFFECTS, dict.fromkeys(NAMES, str)
+    effects = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
     missing = [column.key for column in COLUMNS if column.key not in effects and column.key != "visitors"]
     if missing:
         raise ArtifactError(f"{run.folder / EFFECTS}: is missing the columns {', '.join(missing)}")
-    effects = effects.assign(
-        arm=effects["arm"].astype(str), visitors=effects["n_control"] + effects["n_treatment"]
-    )
+    effects = effects.assign(visitors=effects["n_control"] + effects["n_treatment"])
     overall = effects[effects["segment"] == EVERYBODY]
     is_calibrated = bool(overall["calibrated_lower_90"].notna().all())
     return Report(
@@ -228,7 +229,11 @@ def _origin_section(run: Run) -> Section:
     roles = tuple(
         (key, str(arguments[key])) for key in ("arm", "control", "converted", "revenue") if key in arguments
     )
-    correction = (("train sweep", links.get("trained_on", "none")), *links.get("correction", {}).items())
+    files = links.get("correction", {}).items()
+    correction = (
+        ("trained on", links.get("trained_on", "none")),
+        *((_short(name), sha) for name, sha in files),
+    )
     fit = (("estimator", str(run.manifest["params"].get("estimator"))), ("seed", str(arguments.get("seed"))))
     steps = (
         Step("Data", (*data, *roles)),
@@ -250,6 +255,10 @@ def _origin_section(run: Run) -> Section:
         tables=(_diagnostics(run.about.get("diagnostics", {})),),
         steps=steps,
     )
+
+
+def _short(file: str) -> str:
+    return file.removesuffix("_correction.json").replace("_", " ")
 
 
 def _diagnostics(found: dict[str, Any]) -> Table:
