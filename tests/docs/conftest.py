@@ -14,11 +14,17 @@ from workflow_project import ROOT, Project, make_project
 
 @pytest.fixture(scope="session")
 def pilot(tmp_path_factory: pytest.TempPathFactory, compilation_cache: Path) -> Project:
-    """A project after `make repro` and a commit, in which the ids and sizes are the pilot's own."""
-    project = make_project(tmp_path_factory.mktemp("pilot"), compilation_cache)
+    """A project after `make repro` and a commit, in which the ids and sizes are the pilot's own.
+
+    Its exploratory sweep is of the family v2, since the estimator knows no parameters to rank.
+    """
+    folder = tmp_path_factory.mktemp("pilot")
+    project = make_project(folder, compilation_cache)
+    project = replace(project, env=project.env | {"SNAKEMAKE_PROFILE": str(one_job_a_sweep(folder))})
     shutil.copy(ROOT / "params.yaml", project.path)
     project.use_difference_estimator()
-    (project.path / ".gitignore").open("a").write("fits.log\n")
+    project.set_param("exploratory_sweep.generator_family", "v2")
+    (project.path / ".git/info/exclude").write_text("fits.log\n")
     stand_in_for_setup(project)
     project.commit("the pilot")
     project.repro()
@@ -39,6 +45,14 @@ def copy(pilot: Project, tmp_path: Path) -> Project:
     return project
 
 
+def one_job_a_sweep(folder: Path) -> Path:
+    """Return a profile of Snakemake's: these fits take less time than the start of a job."""
+    profile = folder / "profile"
+    profile.mkdir()
+    (profile / "config.yaml").write_text("cores: all\nconfig: [configs_per_job=100]\n")
+    return profile
+
+
 def stand_in_for_setup(project: Project) -> None:
     """Let `make setup` find its work done: the libraries of this process under the name of the project's."""
     venv = project.path / ".venv"
@@ -48,3 +62,4 @@ def stand_in_for_setup(project: Project) -> None:
             (venv / entry.name).symlink_to(entry)
     name = project.run("bash", "-c", "cat requirements.lock pyproject.toml | cksum | tr ' ' '-'").stdout
     (venv / f".installed-{name.strip()}").touch()
+    assert "pip" not in project.run("make", "--dry-run", "setup").stdout
