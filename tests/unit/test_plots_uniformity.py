@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import types
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,7 +10,6 @@ from sbcflow.plots.uniformity import (
     pit_of_ranks,
     plot_pit,
     plot_ranks,
-    simultaneous_band,
     uniformity,
 )
 
@@ -78,31 +72,6 @@ def test_the_ecdf_is_taken_over_the_whole_interval() -> None:
     assert found.at[0] == pytest.approx(1 / 21)
     assert found.deviation[0] == pytest.approx(-1 / 21)
     assert not found.inside
-
-
-@pytest.mark.parametrize(("n", "share"), [(5, 0.0), (12, 0.1), (36, 0.25), (200, 0.8)])
-def test_the_band_is_that_of_arviz(n: int, share: float, arviz_ecdf: types.ModuleType) -> None:
-    """Both simulate, so a count may tip over where the quantile does, by one; of many counts, many may."""
-    at = np.arange(1, n) / n
-    pointwise = arviz_ecdf.simulate_confidence_bands(n, 1, at, CONFIDENCE, 2000, np.random.default_rng(5))
-    theirs = arviz_ecdf.get_pointwise_confidence_band(pointwise, n, at)
-    for ours, other in zip(simultaneous_band(n), theirs, strict=True):
-        assert np.abs(ours - other).max() <= 1.001 / n
-        assert np.mean(ours != other) <= share
-
-
-@pytest.fixture(scope="module")
-def arviz_ecdf() -> types.ModuleType:
-    """arviz_stats.ecdf_utils, with a stand-in for arviz_base, which its bands do not use."""
-    import arviz_stats
-
-    path = Path(arviz_stats.__file__).with_name("ecdf_utils.py")
-    spec = importlib.util.spec_from_file_location("arviz_ecdf_utils", path)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "arviz_base", types.SimpleNamespace(dict_to_dataset=None))
-        spec.loader.exec_module(module)
-    return module
 
 
 def test_many_values_are_looked_at_in_200_places() -> None:

@@ -13,7 +13,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from scipy.special import bdtr, bdtrik
 
 from sbcflow.data import FloatArray
 from sbcflow.plots.style import ALARM, LAYERED, MUTED, canvas, figure_of, legend_above
@@ -31,7 +30,6 @@ class Uniformity:
     """The ECDF of n values less the uniform one, and its band, at ``at`` (see :func:`grid`); ``n`` values."""
 
     n: int
-
     at: FloatArray
     deviation: FloatArray
     lower: FloatArray
@@ -95,18 +93,13 @@ def simultaneous_band(n: int, seed: int = SEED) -> tuple[FloatArray, FloatArray]
     """Return the ends of the band that holds the ECDF of n uniform values on all of ``grid(n)`` with 95%.
 
     Pointwise binomial intervals, all at the one level that simulations of uniform values ask for
-    (Säilynoja, Bürkner & Vehtari 2022, algorithm 1): the band of ``arviz_stats.ecdf_utils``, which cannot
-    be imported without arviz-base; tests/unit/test_plots_uniformity.py compares the two.
+    (Säilynoja, Bürkner & Vehtari 2022, algorithm 1), by ``arviz_stats``.
     """
-    at = grid(n)
-    # The counts of n uniform values in equal cells are multinomial; summed up, they are the ECDF on the grid.
-    shares = np.full(len(at) + 1, 1.0 / (len(at) + 1))
-    cells = np.random.default_rng(seed).multinomial(n, shares, size=N_SIMULATIONS)
-    counts = cells.cumsum(axis=1)[:, :-1]
-    below = np.where(counts > 0, bdtr(np.maximum(counts - 1, 0), n, at), 0.0)
-    tails = np.minimum(bdtr(counts, n, at), 1.0 - below).min(axis=1)
-    pointwise = np.quantile(1.0 - 2.0 * tails, CONFIDENCE)
-    lower, upper = (np.ceil(bdtrik((1.0 + side * pointwise) / 2.0, n, at)) / n for side in (-1, 1))
+    from arviz_stats.ecdf_utils import get_pointwise_confidence_band, simulate_confidence_bands
+
+    at, rng = grid(n), np.random.default_rng(seed)
+    pointwise = simulate_confidence_bands(n, 1, at, CONFIDENCE, N_SIMULATIONS, rng)
+    lower, upper = get_pointwise_confidence_band(pointwise, n, at)
     return lower, upper
 
 
