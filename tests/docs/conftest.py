@@ -14,10 +14,14 @@ from workflow_project import ROOT, Project, make_project
 
 @pytest.fixture(scope="session")
 def pilot(tmp_path_factory: pytest.TempPathFactory, compilation_cache: Path) -> Project:
-    """A project after `make repro` and a commit, in which the ids and sizes are the pilot's own."""
+    """A project after `make repro` and a commit, in which the ids and sizes are the pilot's own.
+
+    Its exploratory sweep is of the family v2, since the estimator knows no parameters to rank.
+    """
     project = make_project(tmp_path_factory.mktemp("pilot"), compilation_cache)
     shutil.copy(ROOT / "params.yaml", project.path)
     project.use_difference_estimator()
+    project.set_param("exploratory_sweep.generator_family", "v2")
     (project.path / ".gitignore").open("a").write("fits.log\n")
     stand_in_for_setup(project)
     project.commit("the pilot")
@@ -48,3 +52,4 @@ def stand_in_for_setup(project: Project) -> None:
             (venv / entry.name).symlink_to(entry)
     name = project.run("bash", "-c", "cat requirements.lock pyproject.toml | cksum | tr ' ' '-'").stdout
     (venv / f".installed-{name.strip()}").touch()
+    assert "pip" not in project.run("make", "--dry-run", "setup").stdout
