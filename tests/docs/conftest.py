@@ -18,11 +18,13 @@ def pilot(tmp_path_factory: pytest.TempPathFactory, compilation_cache: Path) -> 
 
     Its exploratory sweep is of the family v2, since the estimator knows no parameters to rank.
     """
-    project = make_project(tmp_path_factory.mktemp("pilot"), compilation_cache)
+    folder = tmp_path_factory.mktemp("pilot")
+    project = make_project(folder, compilation_cache)
+    project = replace(project, env=project.env | {"SNAKEMAKE_PROFILE": str(one_job_a_sweep(folder))})
     shutil.copy(ROOT / "params.yaml", project.path)
     project.use_difference_estimator()
     project.set_param("exploratory_sweep.generator_family", "v2")
-    (project.path / ".gitignore").open("a").write("fits.log\n")
+    (project.path / ".git/info/exclude").write_text("fits.log\n")
     stand_in_for_setup(project)
     project.commit("the pilot")
     project.repro()
@@ -41,6 +43,14 @@ def copy(pilot: Project, tmp_path: Path) -> Project:
     project.run("git", "remote", "add", "origin", str(origin))
     project.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
     return project
+
+
+def one_job_a_sweep(folder: Path) -> Path:
+    """Return a profile of Snakemake's: these fits take less time than the start of a job."""
+    profile = folder / "profile"
+    profile.mkdir()
+    (profile / "config.yaml").write_text("cores: all\nconfig: [configs_per_job=100]\n")
+    return profile
 
 
 def stand_in_for_setup(project: Project) -> None:
