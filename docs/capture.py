@@ -8,6 +8,7 @@ scenario, in a terminal of 100 columns and through a pipe. Without a word, both.
 from __future__ import annotations
 
 import os
+import platform
 import pty
 import re
 import subprocess
@@ -36,7 +37,7 @@ says more of each command.
 RUNS_HEAD = """\
 # What commands print
 On two cores without a GPU, in a copy of this project on `config/smoke.yaml`, whose fits are small but real.
-`python docs/capture.py runs` makes this page; colours are left out, and folders and the host renamed.
+`python docs/capture.py runs` makes this page; colours are left out, and folders renamed.
 """
 
 
@@ -112,7 +113,7 @@ class _Project:
             str(self.path): "~/sbcflow",
             str(home): "~",
             sys.prefix: "~/sbcflow/.venv",
-            os.uname().nodename: "workstation",
+            platform.platform(): "Linux-x86_64",
         }
         self.env = {
             "HOME": str(home),

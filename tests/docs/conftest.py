@@ -16,7 +16,8 @@ from workflow_project import ROOT, Project, make_project
 def pilot(tmp_path_factory: pytest.TempPathFactory, compilation_cache: Path) -> Project:
     """A project after `make repro` and a commit, in which the ids and sizes are the pilot's own.
 
-    Its exploratory sweep is of the family v2, since the estimator knows no parameters to rank.
+    Its exploratory sweep is of the family v2, since the estimator knows no parameters to rank. The sweep of
+    the tutorial has fewer configs.
     """
     folder = tmp_path_factory.mktemp("pilot")
     project = make_project(folder, compilation_cache)
@@ -24,6 +25,8 @@ def pilot(tmp_path_factory: pytest.TempPathFactory, compilation_cache: Path) -> 
     shutil.copy(ROOT / "params.yaml", project.path)
     project.use_difference_estimator()
     project.set_param("exploratory_sweep.generator_family", "v2")
+    project.edit("config/hillstrom.yaml", "n_configs: 48", "n_configs: 6")
+    project.edit("config/hillstrom.yaml", "n_configs: 24", "n_configs: 3")
     (project.path / ".git/info/exclude").write_text("fits.log\n")
     stand_in_for_setup(project)
     project.commit("the pilot")
