@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[1] / ".cache" / "pytyche"
 
 
 def pytyche_interpreter() -> Path:
-    """Return the interpreter ``SBCFLOW_PYTYCHE_PYTHON``, or that of .cache/pytyche, built once (by the network)."""
+    """Return ``SBCFLOW_PYTYCHE_PYTHON``, or the interpreter of .cache/pytyche, built once (network)."""
     named = os.environ.get("SBCFLOW_PYTYCHE_PYTHON")
     return Path(named) if named else _build(FOLDER)
 

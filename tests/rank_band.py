@@ -1,8 +1,8 @@
 """Whether ranks are uniform: the simultaneous band of their ECDF.
 
-Talts, Betancourt, Simpson, Vehtari and Gelman (2018): where a parameter is drawn from the prior and the fit is
-exact, its rank among L posterior draws is uniform on 0..L. The band is that of Sailynoja, Burkner and Vehtari
-(2022), section 2.1, its coverage found by simulation.
+Talts, Betancourt, Simpson, Vehtari and Gelman (2018): where a parameter is drawn from the prior and the fit
+is exact, its rank among L posterior draws is uniform on 0..L. The band is that of Sailynoja, Burkner and
+Vehtari (2022), section 2.1, its coverage found by simulation.
 """
 
 from __future__ import annotations

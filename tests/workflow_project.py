@@ -125,7 +125,7 @@ def copy_tree(path: Path) -> None:
 
 
 def environment(home: Path, source: Path, compilation_cache: Path) -> dict[str, str]:
-    """Make a home in ``home`` and return variables under which commands use it, and the package in ``source``."""
+    """Make a home in ``home``; return variables by which commands use it, and the package in ``source``."""
     home.mkdir()
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("SNAKEMAKE", "GIT", "DVC"))

@@ -1,7 +1,8 @@
-"""pytyche's joint hurdle BCF behind the contract: one forest for conversion and revenue, another for the effect.
+"""pytyche's joint hurdle BCF behind the contract: a forest for conversion and revenue, one for the effect.
 
-It is the optional extra: ``pip install 'sbcflow[bcf]'``. pytyche 0.2.1 tells the effect on the visitors that it
-was fitted to and on nobody else, so ``bcf:family`` simulates the stress catalog with visitors as test points.
+It is the optional extra: ``pip install 'sbcflow[bcf]'``. pytyche 0.2.1 tells the effect on the visitors that
+it was fitted to and on nobody else, so ``bcf:family`` simulates the stress catalog with visitors as test
+points.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ EXTRA = "pytyche 0.2.1 is not installed: pip install 'sbcflow[bcf]'"
 
 @dataclass(frozen=True)
 class Posterior:
-    """Draws (n_visitors, n_draws, K-1) of each visitor's effects, and ``row``: where who has these covariates is."""
+    """Draws (n_visitors, n_draws, K-1) of visitors' effects; ``row`` finds who has these covariates."""
 
     effects: Float32Array
     row: Mapping[bytes, int]
@@ -38,7 +39,7 @@ class Posterior:
             rows = [self.row[one.tobytes()] for one in points.covariates.values]
         except KeyError:
             raise EstimationError(
-                "pytyche 0.2.1 knows effects on the visitors of the trial alone: use generator_family bcf:family"
+                "pytyche 0.2.1 knows the trial's visitors alone: let generator_family be bcf:family"
             ) from None
         return self.effects[rows, :, points.arm - 1]
 
@@ -94,7 +95,7 @@ class Visitors(V2):
             EstimationError: there are fewer visitors than test points.
         """
         if n_visitors < n_test:
-            raise EstimationError(f"scoring.n_test: must be {n_visitors}, the visitors, at most, got {n_test}")
+            raise EstimationError(f"scoring.n_test: must be at most {n_visitors}, the visitors, got {n_test}")
         simulation = super().simulate(seed, knobs, n_visitors, n_test)
         treatment = np.arange(n_test) % (simulation.trial.n_arms - 1)
         return replace(

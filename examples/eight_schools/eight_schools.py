@@ -1,4 +1,4 @@
-"""Eight schools (Rubin 1981; Gelman et al., Bayesian Data Analysis, ch. 5): a NumPyro model by its log density.
+"""Eight schools (Rubin 1981; Gelman et al., Bayesian Data Analysis, ch. 5): NumPyro by its log density.
 
 Eight schools each tried a coaching programme for a test; school j's effect is theta_j ~ Normal(mu, tau). What
 is known of it is the difference in mean scores y_j ~ Normal(theta_j, sigma_j), sigma_j known. params.yaml
@@ -83,7 +83,7 @@ def posterior_draws(
 
 @partial(jax.jit, static_argnames=("model", "sampling"))
 def _chains(model: Callable[..., None], data: Any, keys: jax.Array, sampling: Sampling) -> Any:
-    """Run the chains side by side. The data are arguments of the program: it is compiled once for all fits."""
+    """Run the chains side by side; the data are the program's arguments, so it is compiled once for all."""
     return jax.vmap(lambda key: _chain(model, data, key, sampling))(keys)
 
 

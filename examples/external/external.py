@@ -1,7 +1,7 @@
 """An estimator that is a program of its own, in any language: it is called through files.
 
-``own.estimator`` of params.yaml holds ``command``, such as ``[python, fit.py]`` or ``[Rscript, fit.R]``; it is
-run in the project's folder, one thread, twice or more for a trial:
+``own.estimator`` of params.yaml holds ``command``, as ``[python, fit.py]`` or ``[Rscript, fit.R]``; it is run
+in the project's folder, twice or more for a trial:
 
     COMMAND fit FOLDER        reads trial.csv and request.json, and leaves there whatever it needs later
     COMMAND predict FOLDER    reads points.csv and writes draws.csv: a row a point, a column a draw
@@ -106,10 +106,11 @@ class Posterior:
             return np.loadtxt(draws, delimiter=",", ndmin=2)
         except (OSError, ValueError) as error:
             problem = "is missing" if isinstance(error, FileNotFoundError) else str(error)
-            raise EstimationError(f"{' '.join(self.program.command)} predict: draws.csv: {problem}") from error
+            shown = " ".join(self.program.command)
+            raise EstimationError(f"{shown} predict: draws.csv: {problem}") from error
 
     def average_cate(self, covariates: Covariates, segments: tuple[Segment, ...]) -> Array:
-        """Return draws (n_segments, K-1, n_draws): one call for all visitors, where sbcflow would make many."""
+        """Return draws (n_segments, K-1, n_draws) by one call for all visitors; sbcflow would make many."""
         n, arms = len(covariates), np.arange(1, self.n_arms, dtype=np.int32)
         everybody = covariates.take(np.tile(np.arange(n), len(arms)))
         draws = self.cate(TestPoints(everybody, np.repeat(arms, n))).reshape(len(arms), n, -1)

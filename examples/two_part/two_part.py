@@ -1,4 +1,4 @@
-"""What many people do, by scikit-learn: two regressions an arm, and a bootstrap of the visitors for intervals.
+"""What many people do, by scikit-learn: two regressions an arm, and intervals by a bootstrap of visitors.
 
 Logistic regression of who converts, ridge regression of the converters' log revenue with the lognormal mean,
 each arm by itself (a T-learner). A visitor's effect is ``p1 m1 - p0 m0``. The intervals know of sampling
@@ -52,7 +52,7 @@ def _raw(covariates: Covariates) -> Array:
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm's regressions in each bootstrap sample: coefficients (p, n_bootstrap), intercepts (n_bootstrap,).
+    """An arm's regressions in each bootstrap sample: coefficients (p, n_bootstrap), shifts (n_bootstrap,).
 
     ``severity_shift`` has the half of the residual variance in it that makes the mean of a lognormal.
     """

@@ -1,7 +1,7 @@
 """The example eight_schools: exact inference by NUTS has uniform ranks, and a wrong prior has not.
 
 Ranks of mu, tau, the mean effect and four schools' effects in 100 configs. A sound example fails one of these
-tests with a probability of 0.001 at most, over all quantities; seeds are fixed, so it does so always or never.
+tests with a probability of 0.001 at most, over all quantities; seeds are fixed, so always or never.
 """
 
 from __future__ import annotations
