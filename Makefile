@@ -60,7 +60,7 @@ bench: setup  ## time fits, sweeps, experiments beside DVC's own ways, and orche
 bench-peers: setup  ## time and score other ways to the same effects (an hour or two; needs the network)
 	python benchmarks/peers/run.py
 
-docs: setup  ## build docs/_build/html
+docs: setup  ## build docs/_build/html; a warning fails it
 	sphinx-build --quiet -W docs docs/_build/html
 
 lock:  ## make requirements.lock again from pyproject.toml (needs uv on the PATH)

@@ -43,6 +43,22 @@ def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compiled")
 
 
+@pytest.fixture(scope="session")
+def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an evaluation with its report, its other runs beside it; tests leave it as it is."""
+    from report_runs import make_evaluation  # numpy must not come before its settings
+
+    return make_evaluation(tmp_path_factory.mktemp("evaluation"))
+
+
+@pytest.fixture(scope="session")
+def analysis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an analysis with its report; tests leave it as it is."""
+    from report_runs import make_analysis
+
+    return make_analysis(tmp_path_factory.mktemp("analysis"))
+
+
 @pytest.fixture
 def project(tmp_path: Path, compilation_cache: Path) -> Project:
     """A project of a test's own, with nothing run in it."""

@@ -160,6 +160,21 @@ def check_files(root: Path | str, *names: str) -> None:
             )
 
 
+def relist(root: Path | str, *names: str) -> None:
+    """List files of a run that were written after its manifest; all else that it says stays.
+
+    Raises:
+        ArtifactError: the manifest or a file is missing.
+    """
+    folder = Path(root)
+    path, manifest = folder / MANIFEST_FILE, read(folder / MANIFEST_FILE)
+    own = manifest["pytyche"].setdefault(OWN, {})
+    files = {**own.get("files", {}), **{name: sha256_of(folder / name) for name in names}}
+    if files != own.get("files"):
+        own["files"] = dict(sorted(files.items()))
+        write(path, manifest)
+
+
 def file_checksums(root: Path | str) -> dict[str, str]:
     """Return the SHA-256 of every file of a run folder by relative name, ``manifest.json`` aside.
 

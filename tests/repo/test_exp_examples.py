@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 from exp_project import clone, commit_all, dvc, git, make_project
 
+from code_blocks import blocks_of
 from sbcflow.errors import ConflictError
 from sbcflow.experiment import Experiment, State, best, experiments, pull, push
 
@@ -78,13 +78,12 @@ def shared(isolated: Path) -> Path:
 def test_the_code_and_the_commands_on_the_page_run(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repo = shared(isolated)
     monkeypatch.chdir(repo)
-    blocks = re.findall(r"^```(python|sh)\n(.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
-    for language, text in blocks:
-        if language == "python":
-            exec(text, names)
-        else:
-            run(repo, "bash", "-euc", text)
+    for block in blocks_of(PAGE.read_text()):
+        if block.runs and block.language == "python":
+            exec(block.text, names)
+        elif block.runs:
+            run(repo, "bash", "-euc", block.text)
     assert list(names["good"].index) == list(names["same"].index) == ["first"]
     assert names["winner"].name == "first"
     assert list(names["difference"].loc["params.lr", ["HEAD", "first"]]) == [0.1, 0.5]

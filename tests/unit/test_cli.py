@@ -227,6 +227,7 @@ def test_calibrate_names_a_missing_correction(sbcflow: Shell, draws: Path) -> No
     assert _one_line_error(answer).startswith("no/coverage_correction.json: no such file")
 
 
+ANALYSIS = ("cate.parquet", "effects.csv", "manifest.json", "report.html")
 ANALYZE = (
     "analyze",
     "shop.csv",
@@ -253,7 +254,7 @@ def project(sbcflow: Shell, tmp_path: Path) -> Shell:
 def test_analyze_writes_a_valid_run_and_replaces_its_own(project: Shell, tmp_path: Path) -> None:
     answer = project(*ANALYZE, "--correction", "correction", "--out", "out")
     assert answer.code == 0, answer.err
-    assert answer.out.endswith("out/cate.parquet\nout/effects.csv\nout/manifest.json\n")
+    assert answer.out.endswith("".join(f"out/{name}\n" for name in ANALYSIS))
     assert "Outside the correction's regime: visitors: 600" in answer.out
     assert "shop.csv: 600 visitors (None " in answer.err and "city (categorical)" in answer.err
     validated = project("validate", "out")
@@ -325,7 +326,7 @@ def test_what_a_machine_may_read_comes_as_json(
     given = ("--draws", draws, "--correction", "correction", "--level", 0.9, "--out", "intervals.csv")
     assert answered("calibrate", *given)["intervals"] == 7
     analysed = answered(*ANALYZE, "--out", "out")
-    assert analysed["files"] == ["out/cate.parquet", "out/effects.csv", "out/manifest.json"]
+    assert analysed["files"] == [f"out/{name}" for name in ANALYSIS]
     assert analysed["effects"][0]["calibrated_lower_90"] is None
     sound, missing = answered("validate", "out", "nowhere", code=1)
     assert (sound["path"], sound["ok"], sound["problems"]) == ("out", True, [])

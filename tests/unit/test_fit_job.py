@@ -191,7 +191,7 @@ def test_programs_of_another_device_or_another_model_are_others(monkeypatch: pyt
         {**PARAMS.model_dump(), "inference": {**PARAMS.inference.model_dump(), "n_draws": 999}}
     )
     monkeypatch.setattr(fit_job, "fit_config", lambda *_: None)
-    monkeypatch.setattr(fit_job, "progress_line", lambda *_: "")
+    monkeypatch.setattr(fit_job, "progress_line", lambda *_, **__: "")
     batch = plan_batches(more_draws, "train", 2)[0]
     fit_batch(more_draws, "train", batch.batch_id, RECORD, changed)  # type: ignore[arg-type]
     assert len({*here.named, *there.named, *changed.named}) == 6

@@ -52,3 +52,5 @@ def test_a_line_names_the_fit_and_counts_the_sweep(tmp_path: Path, monkeypatch: 
         f"pilot-train {plan[2].config_id}: 9.0 s, k-hat 0.31, 90% covers 0.874; 3 of 24 fits done, "
         "about 0:03:30 left"
     )
+    drawn = progress_line(params, "train", plan[2].config_id, bar=True)
+    assert "0.874; ██░░░░░░░░░░░░░░░░░░ 3 of 24 fits done" in drawn

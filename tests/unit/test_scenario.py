@@ -25,7 +25,7 @@ def _scenario(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["production", "smoke"])
+@pytest.mark.parametrize("name", ["hillstrom", "production", "smoke"])
 def test_shipped_scenarios_apply(params_file: Path, name: str) -> None:
     applied = apply_scenario(ROOT / f"config/{name}.yaml", params_file)
     assert load(params_file) == applied

@@ -8,7 +8,7 @@ RUNS = {
     "smoke-train": ("aggregate.csv", "manifest.json", "dvclive/metrics.tsv"),
     "smoke-test": ("aggregate.csv", "manifest.json", "dvclive/metrics.tsv"),
     "smoke-corrections": ("coverage_correction.json", "scale_family_correction.json"),
-    "smoke-evaluation": ("scorecard.csv", "scorecard.json", "manifest.json"),
+    "smoke-evaluation": ("scorecard.csv", "scorecard.json", "manifest.json", "report.html"),
 }
 STAGES = ("train_sweep", "test_sweep", "fit_corrections", "evaluate_layered")
 
@@ -36,6 +36,7 @@ def test_dvc_shows_the_run(reproduced: Project) -> None:
     reproduced.run("dvc", "plots", "show")
     page = reproduced.text("dvc_plots/index.html")
     assert all(f'"field": "{method}"' in page for method in ("raw", "r_of_p", "layered"))
+    assert all(f"Coverage of {method} 90% intervals by template" in page for method in ("raw", "layered"))
     reproduced.set_param("train_sweep.n_configs", 4)
     assert "train_sweep.n_configs" in reproduced.run("dvc", "params", "diff").stdout
     reproduced.restore()

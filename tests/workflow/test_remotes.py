@@ -99,7 +99,7 @@ def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Remote:
 
 @pytest.fixture
 def owner(reproduced: Project, remote: Remote, tmp_path: Path) -> Project:
-    """A clone that has the run, with the remote in its committed settings, as docs/remotes.md sets it."""
+    """A clone that has the run, with the remote in its committed settings, as howto/remotes.md sets it."""
     owner = _clone(reproduced, tmp_path / "owner")
     shutil.copytree(reproduced.path / ".dvc/cache", owner.path / ".dvc/cache")
     owner.run("dvc", "checkout")

@@ -1,4 +1,4 @@
-# The corrections, fitted on the train sweep, and their scorecard on the test sweep. Forced, as gathers are.
+# The corrections, fitted on the train sweep, their scorecard on the test sweep, and its report. Forced, as gathers are.
 
 
 rule correct:
@@ -28,6 +28,21 @@ rule evaluate:
         "../scripts/evaluate.py"
 
 
+# The page on it. Drawn from run folders alone: a picture that fails costs no scorecard.
+rule report:
+    input:
+        train=layout.aggregate_path(PARAMS.train_sweep.id),
+        scorecard=layout.scorecard_json_path("{run}"),
+    output:
+        layout.report_path("{run}"),
+    log:
+        layout.log_path("{run}", "report"),
+    conda:
+        "../envs/sbcflow.yaml"
+    script:
+        "../scripts/report.py"
+
+
 rule fit_corrections:
     input:
         layout.coverage_correction_path(PARAMS.fit_corrections.id),
@@ -36,3 +51,4 @@ rule fit_corrections:
 rule evaluate_layered:
     input:
         layout.scorecard_json_path(PARAMS.evaluate_layered.id),
+        layout.report_path(PARAMS.evaluate_layered.id),

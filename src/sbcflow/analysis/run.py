@@ -13,16 +13,14 @@ from sbcflow.analysis.calibrate import load_correction
 from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
 from sbcflow.analysis.read import Roles, read_trial
 from sbcflow.analysis.visitors import write_visitors
-from sbcflow.analysis.write import Record, check_out, write_manifest
+from sbcflow.analysis.write import EFFECTS_FILE, VISITORS_FILE, Record, check_out, write_manifest
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.data import Trial
 from sbcflow.estimators import Posterior, make_estimator
 from sbcflow.files import replacing, replacing_folder, sha256_of
 from sbcflow.params import Params
 from sbcflow.params import load as load_params
-
-EFFECTS_FILE = "effects.csv"
-VISITORS_FILE = "cate.parquet"
+from sbcflow.report.write import build, write_report
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Analysis:
 
 
 def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
-    """Analyse a real experiment and write its folder: effects.csv, cate.parquet, manifest.json.
+    """Analyse a real experiment and write its folder: effects.csv, cate.parquet, manifest.json, report.html.
 
     Everything given is checked before the fit, and the folder appears when all of it is written.
 
@@ -77,6 +75,8 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
         write_visitors(folder / VISITORS_FILE, trial, posterior, correction)
         record = _record(request, params, trial, posterior, correction, regime)
         write_manifest(folder, request.data, sha256, record)
+        say("found; writing the report")
+        write_report(build(folder, request.out.resolve().name), folder)
     return Analysis(effects, regime, (*found.notes, *_convergence_notes(posterior)))
 
 
@@ -118,11 +118,16 @@ def _record(
         about={
             "arms": list(trial.arm_names),
             "observed": vars(observed),
-            "regime": {"ok": regime.ok, "messages": list(regime.messages), "advice": regime.advice},
+            "regime": _regime_json(regime, correction),
             "diagnostics": dict(posterior.diagnostics()),
         },
         links=_links(request.correction, correction),
     )
+
+
+def _regime_json(regime: Regime, correction: LayeredCorrection | None) -> dict[str, object]:
+    found: dict[str, object] = {"ok": regime.ok, "messages": list(regime.messages), "advice": regime.advice}
+    return found | ({"trained": correction.regime.to_json()} if correction else {})
 
 
 def _links(folder: Path | None, correction: LayeredCorrection | None) -> dict[str, object] | None:

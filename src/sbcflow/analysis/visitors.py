@@ -15,6 +15,7 @@ from sbcflow.data import Covariates, FloatArray, TestPoints, Trial
 from sbcflow.estimators import Posterior
 from sbcflow.files import replacing
 from sbcflow.scoring import order_draws
+from sbcflow.terminal import track
 
 # With 2,000 draws a slice takes about 100 MB, in float64.
 SLICE = 4096
@@ -41,7 +42,8 @@ def write_visitors(
 def _batches(
     trial: Trial, posterior: Posterior, correction: LayeredCorrection | None
 ) -> Iterator[pa.RecordBatch]:
-    for start in range(0, trial.n_visitors, SLICE):
+    starts = range(0, trial.n_visitors, SLICE)
+    for start in track(starts, "effects on each visitor", len(starts)):
         visitors = trial.covariates.take(slice(start, start + SLICE))
         columns = {"row": pa.array(np.arange(start, start + len(visitors), dtype=np.int64))}
         for k in range(1, trial.n_arms):

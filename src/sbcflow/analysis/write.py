@@ -12,6 +12,8 @@ from sbcflow import manifest
 from sbcflow.errors import ArtifactError, ParamsError
 from sbcflow.provenance import environment, git_state, new_experiment_id
 
+EFFECTS_FILE = "effects.csv"
+VISITORS_FILE = "cate.parquet"
 ALLOWED = "must be a new or empty folder, or one that holds an earlier analysis, which is then replaced"
 
 

@@ -87,7 +87,7 @@ def compare(fits: tuple[FitScores, ...], settings: EvaluationSettings) -> Compar
 
 
 def coverage_error(coverage: FloatArray) -> FloatArray:
-    """Return the mean over levels of |coverage - level|, (...), of mean coverages (..., n_levels)."""
+    """Return the mean over levels of abs(coverage - level), (...), of mean coverages (..., n_levels)."""
     error: FloatArray = np.abs(coverage - np.asarray(LEVELS)).mean(axis=-1)
     return error
 

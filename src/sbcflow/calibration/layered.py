@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +30,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Intervals:
-    """Intervals, ``lower`` and ``upper`` (n_points,) float64, and the ``regime`` that gave them."""
+    """Intervals, ``lower`` and ``upper`` float64, and the ``regime`` that gave them.
+
+    Their shape is that of the draws less its last axis: (n_points,) of draws (n_points, n_draws).
+    """
 
     lower: FloatArray
     upper: FloatArray
@@ -97,6 +100,35 @@ class LayeredCorrection:
         ends = [rule.read(order_draws(block)) for block in _row_blocks(draws)]
         lower, upper = (np.concatenate(end) for end in zip(*ends, strict=True))
         return Intervals(lower, upper, rule.regime)
+
+    def apply(
+        self,
+        draws: Any,  # noqa: ANN401
+        level: float = 0.9,
+        method: str = "layered",
+        var_names: str | Sequence[str] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Return the intervals whose actual coverage is to be ``level``, in the form that the draws have.
+
+        - An array (..., n_draws) of numpy, JAX or their like, **the draws in its last axis**:
+          ``Intervals`` with ends of shape (...). A transposed array cannot be told from a right one.
+        - An xarray DataArray or Dataset whose variables have the dim ``draw``, with ``chain`` or
+          without, or the dim ``sample``: the same without those dims, with the other dims and their
+          coordinates, and a last dim ``bound`` (lower, upper); ``level`` and ``rule`` are in its attrs.
+        - A DataTree or ArviZ's InferenceData: the Dataset of its group ``posterior``. A tree of such
+          trees, as ``Sweep.datatree`` gives: a tree with a Dataset for each.
+        - A NumPyro ``MCMC`` that was run: a Dataset of its sites, dims beyond the draws ``<site>_dim_0``, ...
+
+        Chains are pooled. ``var_names`` chooses variables, where there are any to choose from.
+
+        Raises:
+            ParamsError: the level is outside (0, 1), or the method is unknown.
+            DataError: naming the variable: no dim of draws, fewer than 2 draws, not floating point, not
+                finite; or a dict, which does not say where its draws are.
+        """
+        from sbcflow.calibration.apply import apply
+
+        return apply(self, draws, level, method, var_names)
 
     def to_files(self) -> dict[str, dict[str, Any]]:
         """Return the JSON objects of the correction by file name, for whoever writes the run's folder."""

@@ -113,13 +113,13 @@ class Regime:
 
     def _sentence(self, name: str, value: float) -> str:
         trained = self._range(name)
-        span = f"{_shown(name, trained.low)} to {_shown(name, trained.high)}"
+        span = f"{shown(name, trained.low)} to {shown(name, trained.high)}"
         if trained.low == trained.high:
-            span = _shown(name, trained.low)
+            span = shown(name, trained.low)
         allowed = TOLERANCES[name]
         within = f", or a factor of {allowed:g} beyond" if allowed > 1 else ""
         return (
-            f"{LABELS[name]}: {_shown(name, value)} lies outside what the correction was fitted on "
+            f"{LABELS[name]}: {shown(name, value)} lies outside what the correction was fitted on "
             f"({span}{within})"
         )
 
@@ -161,7 +161,8 @@ def _settings_for(outside: tuple[str, ...], observed: Observed) -> list[str]:
     return settings
 
 
-def _shown(name: str, value: float) -> str:
+def shown(name: str, value: float) -> str:
+    """Return a quantity's value as people write it: a rate in percent, a count with commas."""
     if name == "conversion_rate":
         return f"{100 * value:.3g}%"
     return f"{value:,.0f}" if name in {"n_visitors", "n_arms"} else f"{value:.3g}"

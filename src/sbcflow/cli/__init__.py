@@ -12,6 +12,7 @@ from sbcflow.cli.doctor import check_estimator_command, doctor_command
 from sbcflow.cli.explore import explore_command
 from sbcflow.cli.help import APPLY, CHECK, EXPERIMENTS, OVERVIEW, RUN, example
 from sbcflow.cli.project import new_command, sources_command
+from sbcflow.cli.report import report_command
 from sbcflow.cli.runs import scorecard_command, validate_command
 from sbcflow.cli.sweeps import explain_command, replay_command, status_command
 from sbcflow.errors import SbcflowError
@@ -40,6 +41,7 @@ for name, command, panel, usage in (
     ("explain", explain_command, RUN, ("sbcflow explain train_sweep",)),
     ("replay", replay_command, RUN, ("sbcflow replay pilot-train 7",)),
     ("scorecard", scorecard_command, RUN, ("sbcflow scorecard runs/pilot-evaluation",)),
+    ("report", report_command, RUN, ("sbcflow report runs/pilot-evaluation",)),
     ("analyze", analyze_command, APPLY, ANALYZE),
     ("calibrate", calibrate_command, APPLY, CALIBRATE),
     ("explore", explore_command, EXPERIMENTS, EXPLORE),

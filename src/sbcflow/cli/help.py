@@ -15,7 +15,7 @@ What people do:
   sbcflow doctor                         see whether this machine is fit
   dvc repro                              run the sweeps, fit and prove the correction
   sbcflow status --watch                 see how far they are
-  sbcflow scorecard                      see what the correction is worth
+  sbcflow report                         see what the correction is worth, as a page
   sbcflow analyze visitors.csv ...       effects of a real experiment, calibrated
   sbcflow explore --set KEY=V1,V2        try other values, each an experiment
 """

@@ -137,7 +137,10 @@ class OwnPosterior:
             return dict(DIAGNOSTICS)
         with naming(self.reference, "diagnostics()"):
             told = dict(self.inner.diagnostics())
-        return {**DIAGNOSTICS, **{str(name): self._plain(str(name), value) for name, value in told.items()}}
+        plain = {str(name): self._plain(str(name), value) for name, value in told.items()}
+        if not isinstance(plain.get("converged", True), bool):
+            self._refuse("diagnostics()['converged']", "be true or false", repr(plain["converged"]))
+        return {**DIAGNOSTICS, **plain}
 
     def _averages(self, covariates: Covariates, segments: tuple[Segment, ...]) -> FloatArray:
         member = np.stack([segment.member for segment in segments]).astype(np.float64)

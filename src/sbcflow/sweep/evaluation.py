@@ -14,10 +14,12 @@ from sbcflow.calibration.scorecard import Scorecard, evaluate
 from sbcflow.errors import ArtifactError
 from sbcflow.files import read_npz, replacing, write_json
 from sbcflow.params import Params
+from sbcflow.scoring import SCORED_LEVEL
 from sbcflow.sweep.layout import (
     COVERAGE_CORRECTION,
     SCALE_FAMILY_CORRECTION,
     aggregate_path,
+    coverage_by_template_path,
     coverage_curve_path,
     draws_path,
     manifest_path,
@@ -28,6 +30,7 @@ from sbcflow.sweep.layout import (
 )
 from sbcflow.sweep.plan import config_seeds
 from sbcflow.sweep.record import making, write_manifest
+from sbcflow.terminal import track
 
 
 def write_evaluation(params: Params) -> None:
@@ -114,7 +117,7 @@ def read_test_fits(run_id: str) -> Iterator[TestFit]:
     paths = [draws_path(run_id, str(row["config_id"])) for row in rows]
     root = run_dir(run_id)
     manifest.check_files(root, *(path.relative_to(root).as_posix() for path in paths))
-    for row, path in zip(rows, paths, strict=True):
+    for row, path in track(zip(rows, paths, strict=True), f"evaluating {run_id}", len(rows)):
         samples = read_npz(path)
         yield TestFit(
             config_id=str(row["config_id"]),
@@ -143,6 +146,8 @@ def _write_metrics(scorecard: Scorecard) -> None:
     curves.insert(0, "ideal", curves.index)
     with replacing(coverage_curve_path()) as stream:
         curves.to_csv(stream, lineterminator="\n")
+    with replacing(coverage_by_template_path()) as stream:
+        _by_template(scorecard).to_csv(stream, lineterminator="\n")
     summary = scorecard.summary
     errors = summary["mean_absolute_coverage_error"]
     write_json(
@@ -154,3 +159,12 @@ def _write_metrics(scorecard: Scorecard) -> None:
             "verdict": summary["verdict"]["code"],
         },
     )
+
+
+def _by_template(scorecard: Scorecard) -> pd.DataFrame:
+    """A row a template: the coverage of its intervals at ``SCORED_LEVEL``, a column a method."""
+    table = scorecard.table
+    rows = table[(table["group_kind"] == "template") & (table["level"] == SCORED_LEVEL)]
+    return rows.rename(columns={"group": "template"}).pivot(
+        index="template", columns="method", values="coverage"
+    )[list(METHODS)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def fit_batch(
                 log.fail(planned.config_id, _explain(batch.run_id, planned, error))
             else:
                 log.finish(planned.config_id)
-                say(progress_line(params, kind, planned.config_id))
+                say(progress_line(params, kind, planned.config_id, bar=sys.stderr.isatty()))
         failed = log.record.failed
     if failed:
         raise EstimationError(f"{len(failed)} of {len(missing)} fits failed: {'; '.join(failed.values())}")

@@ -23,11 +23,12 @@ from sbcflow.sweep.layout import (
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
 from sbcflow.sweep.record import making, write_manifest
 from sbcflow.sweep.summary import read_summary
+from sbcflow.terminal import track
 from sbcflow.tracking import TrackedFit, write_dvclive
 
 SECTIONS = ("effects", "ranks", "diagnostics")
 COMPILED = ("cache_hits", "cache_misses", "compile_seconds")
-SETTINGS = ("generators", "estimator", "model", "inference", "scoring")
+SETTINGS = ("generators", "estimator", "own", "model", "inference", "scoring")
 
 
 def gather_sweep(params: Params, kind: SweepKind) -> None:
@@ -39,7 +40,8 @@ def gather_sweep(params: Params, kind: SweepKind) -> None:
     sweep = params.sweeps()[kind]
     with making(sweep.id):
         plan = plan_sweep(params, kind)
-        summaries = [read_summary(sweep, planned) for planned in plan]
+        planned = track(plan, f"gathering {sweep.id}", len(plan))
+        summaries = [read_summary(sweep, one) for one in planned]
         link = _train_experiment(params) if isinstance(sweep, TestSweepSettings) else None
         _prune(sweep, plan)
         _write_tables(sweep, kind, summaries)

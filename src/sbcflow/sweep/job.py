@@ -35,8 +35,9 @@ def logged_job(log_path: str | Path) -> Iterator[None]:
     """
     logging.basicConfig(filename=log_path, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s")
     logging.captureWarnings(True)
-    # JAX tells of each accelerator that it does not find.
-    logging.getLogger("jax").setLevel(logging.WARNING)
+    # JAX tells of each accelerator that it does not find, ArviZ of each library for plots.
+    for talkative in ("jax", "arviz"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     _stop_on_signals()
     try:
         yield

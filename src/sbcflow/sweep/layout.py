@@ -20,8 +20,10 @@ RUNS = "runs"
 METRICS = "metrics"
 CONFIGS = "configs"
 LOGS = "logs"
+AGGREGATE = "aggregate.csv"
 SUMMARY = "summary.json"
 DRAWS = "draws.npz"
+REPORT = "report.html"
 COVERAGE_CORRECTION = "coverage_correction.json"
 SCALE_FAMILY_CORRECTION = "scale_family_correction.json"
 KEY_DIGITS = 8
@@ -114,7 +116,7 @@ def draws_path(run_id: str, config_id: str) -> Path:
 
 def aggregate_path(run_id: str) -> Path:
     """Return a sweep's table, one row a config."""
-    return run_dir(run_id) / "aggregate.csv"
+    return run_dir(run_id) / AGGREGATE
 
 
 def manifest_path(run_id: str) -> Path:
@@ -147,6 +149,11 @@ def scorecard_json_path(run_id: str) -> Path:
     return run_dir(run_id) / "scorecard.json"
 
 
+def report_path(run_id: str) -> Path:
+    """Return the report of an evaluation, a page."""
+    return run_dir(run_id) / REPORT
+
+
 def metrics_path(stage: str) -> Path:
     """Return the metrics file of a DVC stage, outside its run folder and in Git."""
     return Path(METRICS, f"{stage}.json")
@@ -160,6 +167,11 @@ def sweep_metrics_path(kind: SweepKind, run_id: str) -> Path:
 def coverage_curve_path() -> Path:
     """Return the data of the plot coverage against nominal level (columns: nominal, and one a method)."""
     return Path(METRICS, "coverage_curve.csv")
+
+
+def coverage_by_template_path() -> Path:
+    """Return the data of the plot of 90% coverage by template (columns: template, and one a method)."""
+    return Path(METRICS, "coverage_by_template.csv")
 
 
 def log_path(run_id: str, job: str) -> Path:

@@ -15,23 +15,28 @@ from sbcflow.sweep.layout import summary_path
 from sbcflow.sweep.plan import plan_sweep
 
 WINDOW = 12
+BAR_WIDTH = 20
 # A gap this many times a fit's own seconds, and start-up on top, was a pause between two runs.
 PAUSE_FACTOR = 3.0
 START_UP_SECONDS = 30.0
 
 
-def progress_line(params: Params, kind: SweepKind, config_id: str) -> str:
-    """Return one line on a fit that has just ended, on how many are done, and on the time left."""
+def progress_line(params: Params, kind: SweepKind, config_id: str, *, bar: bool = False) -> str:
+    """Return one line on a fit that has just ended, on how many are done, and on the time left.
+
+    With ``bar``, for a terminal, the share that is done is drawn too.
+    """
     run_id = params.sweeps()[kind].id
     summary = _read(summary_path(run_id, config_id))
     planned = [summary_path(run_id, config.config_id) for config in plan_sweep(params, kind)]
     finished = sorted(path.stat().st_mtime for path in planned if path.exists())
     seconds = _number(summary, "timings", "wall_seconds")
     left = seconds_left(finished, len(planned) - len(finished), seconds)
+    drawn = _bar(len(finished), len(planned)) if bar else ""
     return (
         f"{run_id} {config_id}: {seconds:.1f} s{_khat(summary)}, "
         f"90% covers {_number(summary, 'metrics', 'coverage_90'):.3f}; "
-        f"{len(finished)} of {len(planned)} fits done{_left(left)}"
+        f"{drawn}{len(finished)} of {len(planned)} fits done{_left(left)}"
     )
 
 
@@ -46,6 +51,11 @@ def seconds_left(finished: Sequence[float], n_left: int, fit_seconds: float) -> 
     gaps = [later - sooner for sooner, later in itertools.pairwise(recent)]
     usual = [gap for gap in gaps if gap <= longest]
     return n_left * sum(usual) / len(usual) if usual else None
+
+
+def _bar(done: int, total: int) -> str:
+    filled = BAR_WIDTH * done // total
+    return f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} "
 
 
 def _khat(summary: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import get_args
 
+from sbcflow.analysis.write import EFFECTS_FILE, VISITORS_FILE
 from sbcflow.files import read_json
 from sbcflow.manifest import MANIFEST_FILE, SEAL_PLACE, Manifest, RunKind, file_checksums, is_intact
 from sbcflow.manifest import read as read_manifest
@@ -20,7 +21,7 @@ REQUIRED_FILES: dict[RunKind, tuple[str, ...]] = {
     "sweep": SWEEP_FILES,
     "corrections": (COVERAGE_CORRECTION, SCALE_FAMILY_CORRECTION),
     "evaluation": ("scorecard.csv", "scorecard.json"),
-    "analysis": ("effects.csv", "cate.parquet"),
+    "analysis": (EFFECTS_FILE, VISITORS_FILE),
 }
 
 

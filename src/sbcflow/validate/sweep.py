@@ -14,11 +14,10 @@ from sbcflow.files import read_json, read_npz, sha256_of
 from sbcflow.levels import LEVELS, coverage_column, coverage_metric
 from sbcflow.manifest import MANIFEST_FILE, Manifest
 from sbcflow.manifest import read as read_manifest
-from sbcflow.sweep.layout import CONFIGS, DRAWS, SUMMARY, parse_config_id
+from sbcflow.sweep.layout import AGGREGATE, CONFIGS, DRAWS, SUMMARY, parse_config_id
 from sbcflow.tracking import TABLE_FILE
 from sbcflow.validate.findings import Row, Run, mapping, number, same, table
 
-AGGREGATE = "aggregate.csv"
 TRACKED = f"dvclive/{TABLE_FILE}"
 SWEEP_FILES = (AGGREGATE, TRACKED, "dvclive/metrics.json", "dvclive/params.yaml")
 SCORES = ("rmse", "bias", "mean_width_90", "interval_score_90", "crps")
