@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test test-faults test-pytyche test-slurm lint bench bench-peers docs lock clean
+.PHONY: help setup repro test test-examples test-faults test-pytyche test-slurm lint bench bench-peers docs lock clean
 
 help:  ## show this list (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -31,6 +31,9 @@ test: setup  ## run every test but the comparison with pytyche
 
 test-pytyche: setup  ## compare corrections, intervals and runs/ with the published pytyche 0.2.1
 	pytest -m pytyche tests/statistical/test_pytyche.py
+
+test-examples: setup  ## run the example that needs pytyche 0.2.1, which it installs apart (the network, minutes)
+	pytest -m examples tests/examples
 
 test-faults: setup  ## kill, damage and crowd real runs: 50 kills -9, full disks, altered files
 	pytest -n 2 -m faults tests/faults $(FAULTS)

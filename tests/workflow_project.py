@@ -124,15 +124,13 @@ def copy_tree(path: Path) -> None:
             shutil.copy(source, path / name, follow_symlinks=False)
 
 
-def make_project(folder: Path, compilation_cache: Path) -> Project:
-    """Make a project on the smoke scenario in ``folder``, with a home of its own, and commit it."""
-    path, home = folder / "project", folder / "home"
+def environment(home: Path, source: Path, compilation_cache: Path) -> dict[str, str]:
+    """Make a home in ``home``; return variables by which commands use it, and the package in ``source``."""
     home.mkdir()
-    copy_tree(path)
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("SNAKEMAKE", "GIT", "DVC"))
     }
-    env = kept | {
+    return kept | {
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
         "XDG_CONFIG_HOME": str(home / ".config"),
@@ -142,9 +140,16 @@ def make_project(folder: Path, compilation_cache: Path) -> Project:
         "GIT_COMMITTER_NAME": "Tester",
         "GIT_COMMITTER_EMAIL": "tester@example.org",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(path / "src"),
+        "PYTHONPATH": str(source),
         "SBCFLOW_COMPILATION_CACHE": str(compilation_cache),
     }
+
+
+def make_project(folder: Path, compilation_cache: Path) -> Project:
+    """Make a project on the smoke scenario in ``folder``, with a home of its own, and commit it."""
+    path = folder / "project"
+    copy_tree(path)
+    env = environment(folder / "home", path / "src", compilation_cache)
     project = Project(path, env)
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     project.apply("config/smoke.yaml")

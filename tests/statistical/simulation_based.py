@@ -1,9 +1,7 @@
 """Simulation-based calibration of the hurdle estimator on the family drawn from its own prior.
 
-Talts, Betancourt, Simpson, Vehtari and Gelman (2018): when a trial is simulated from the prior and
-fitted exactly, the rank of a true quantity among its L posterior draws is uniform on 0..L. The ECDF of
-ranks is held against the simultaneous band of Sailynoja, Burkner and Vehtari (2022), section 2.1, its
-coverage found by simulation, with Bonferroni's correction over quantities.
+Ranks of the truths among the draws are held against the band of tests/rank_band.py, with Bonferroni's
+correction over quantities.
 """
 
 from __future__ import annotations
@@ -16,8 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy.special import bdtr, bdtrc
 
+import rank_band
 from sbcflow.data import FloatArray, Segment
 from sbcflow.estimators.hurdle import HurdleEstimator
 from sbcflow.generators.prior import Prior
@@ -36,7 +34,6 @@ N_VISITORS = 128
 N_CATES = 4
 N_KEPT = 50
 FALSE_ALARM = 0.01
-N_NULL = 40_000
 
 FAMILY = PriorSettings(n_arms=2, n_continuous=1, n_binary=2, n_categorical=1)
 NUTS = NutsSettings(n_chains=2, n_warmup=100, n_samples=150, target_accept=0.8, max_tree_depth=6)
@@ -107,38 +104,20 @@ def run(
 
 
 def extremeness(ranks: FloatArray) -> FloatArray:
-    """Return the smallest pointwise two-sided p-value of each column's rank ECDF, (Q,), for ranks (n, Q).
-
-    Under uniform ranks the number at most r is Binomial(n, (r + 1) / (N_KEPT + 1)).
-    """
-    n = len(ranks)
-    uniform = np.arange(1, N_KEPT + 1) / (N_KEPT + 1)
-    counts = np.stack([(ranks <= r).sum(axis=0) for r in range(N_KEPT)], axis=-1)
-    return _pointwise(n, uniform)[counts, np.arange(N_KEPT)].min(axis=-1)
-
-
-def _pointwise(n: int, uniform: FloatArray) -> FloatArray:
-    """Table (n + 1, cuts) of two-sided binomial p-values by count."""
-    count = np.arange(n + 1)[:, None]
-    upper = np.where(count > 0, bdtrc(np.maximum(count - 1, 0), n, uniform), 1.0)
-    return np.minimum(1.0, 2 * np.minimum(bdtr(count, n, uniform), upper))
+    """Return how extreme each column's rank ECDF is, (Q,), for ranks (n, Q)."""
+    return rank_band.extremeness(ranks, N_KEPT)
 
 
 def null_extremeness(n: int) -> FloatArray:
-    """Return the sorted extremeness (N_NULL,) of ``n`` uniform ranks, by simulation."""
-    rng = np.random.default_rng(n)
-    bins = rng.multinomial(n, np.full(N_KEPT + 1, 1 / (N_KEPT + 1)), size=N_NULL)
-    counts = np.cumsum(bins, axis=1)[:, :-1]
-    uniform = np.arange(1, N_KEPT + 1) / (N_KEPT + 1)
-    return np.sort(_pointwise(n, uniform)[counts, np.arange(N_KEPT)].min(axis=1))
+    """Return the sorted extremeness of ``n`` uniform ranks, by simulation."""
+    return rank_band.null_extremeness(n, N_KEPT)
 
 
 def p_values(replicates: Replicates, null: FloatArray | None = None) -> dict[str, float]:
     """Return for each quantity how often uniform ranks have an ECDF as extreme, by simulation."""
     ranks = replicates.ranks()
     null = null_extremeness(len(ranks)) if null is None else null
-    as_extreme = np.searchsorted(null, extremeness(ranks), side="right")
-    values = (1 + as_extreme) / (1 + len(null))
+    values = rank_band.p_values(extremeness(ranks), null)
     return dict(zip(replicates.names, values.tolist(), strict=True))
 
 

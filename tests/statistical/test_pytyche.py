@@ -13,7 +13,6 @@ S sorted draws, up to S-1, is rounded: then 1e-5 holds beside what that rounding
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pytyche_environment import pytyche_interpreter
 from sbcflow.calibration.fit import fit_corrections
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.levels import LEVELS
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.pytyche
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "runs"
 SCRIPT = Path(__file__).with_name("pytyche_compare.py")
-REQUIREMENTS = ("pytyche==0.2.1", "bartz==0.10.0")
 TOLERANCE_32 = 1e-5
 TOLERANCE_64 = 1e-9
 C_TOLERANCE = 1e-4
@@ -51,17 +50,7 @@ class Answer:
 
 @pytest.fixture(scope="session")
 def pytyche_python() -> Path:
-    named = os.environ.get("SBCFLOW_PYTYCHE_PYTHON")
-    return Path(named) if named else _build_environment(ROOT / ".cache" / "pytyche")
-
-
-def _build_environment(folder: Path) -> Path:
-    python, done = folder / "bin" / "python", folder / "complete"
-    if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
-        done.touch()
-    return python
+    return pytyche_interpreter()
 
 
 def _ask(python: Path, exchange: Path, *, bits=64, manifests=(), aggregates=(), corrections=()) -> Answer:
