@@ -13,10 +13,10 @@ from sbcflow.errors import ParamsError, RepositoryError
 from sbcflow.files import write_text
 from sbcflow.project.assets import asset
 
-# Each file of template/ and where it goes; the names there are such that no tool takes them for its own.
+# Each file of template/ and where it goes; DVC, Git and others would take one of its own name for theirs.
 TEMPLATES = {
     "README.md": "README.md",
-    "dvc.yaml": "dvc.yaml",
+    "stages.yaml": "dvc.yaml",
     "gitignore": ".gitignore",
     "dvcignore": ".dvcignore",
     "Snakefile": "workflow/Snakefile",
