@@ -238,7 +238,16 @@ BAD = [
     ("pytyche.calibration.scales", [], "pytyche.calibration.scales: must be a list of distinct numbers"),
     ("pytyche.calibration.scales", [5, 5], "pytyche.calibration.scales: must be a list of distinct numbers"),
     ("pytyche.calibration.scales", [5, 0], "pytyche.calibration.scales[1]: must be an integer, at least 1"),
-    ("pytyche.calibration.generator_family", "v3", 'generator_family: must be one of v2, prior; got "v3"'),
+    (
+        "pytyche.calibration.generator_family",
+        "v3",
+        "generator_family: must be v2, prior, or one of the user's own",
+    ),
+    (
+        "pytyche.calibration.generator_family",
+        3,
+        "generator_family: must be v2, prior, or one of the user's own",
+    ),
     ("pytyche.calibration.sweep_kind", "dev", "sweep_kind: must be one of train, test, exploratory"),
     ("pytyche.calibration.save_samples", "yes", "pytyche.calibration.save_samples: must be true or false"),
     (
