@@ -31,12 +31,12 @@ def _of_a_project(stage: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_stages_are_those_of_this_project_but_for_where_source_is_seen() -> None:
-    template = _stages(TEMPLATE / "dvc.yaml")
+    template = _stages(TEMPLATE / "stages.yaml")
     assert template.pop("sources")["outs"] == [{SOURCES: {"cache": False}}]
     assert {name: stage | {"deps": sorted(stage["deps"])} for name, stage in template.items()} == {
         name: _of_a_project(stage) for name, stage in _stages(ROOT / "dvc.yaml").items()
     }
-    plots = [yaml.safe_load(path.read_text())["plots"] for path in (TEMPLATE / "dvc.yaml", ROOT / "dvc.yaml")]
+    plots = [yaml.safe_load(path.read_text())["plots"] for path in (TEMPLATE / "stages.yaml", ROOT / "dvc.yaml")]
     assert plots[0] == plots[1]
 
 

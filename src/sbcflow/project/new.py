@@ -16,7 +16,7 @@ from sbcflow.project.assets import asset
 # Each file of template/ and where it goes; the names there are such that no tool takes them for its own.
 TEMPLATES = {
     "README.md": "README.md",
-    "dvc.yaml": "dvc.yaml",
+    "stages.yaml": "dvc.yaml",
     "gitignore": ".gitignore",
     "dvcignore": ".dvcignore",
     "Snakefile": "workflow/Snakefile",
