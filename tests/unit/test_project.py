@@ -36,7 +36,8 @@ def test_stages_are_those_of_this_project_but_for_where_source_is_seen() -> None
     assert {name: stage | {"deps": sorted(stage["deps"])} for name, stage in template.items()} == {
         name: _of_a_project(stage) for name, stage in _stages(ROOT / "dvc.yaml").items()
     }
-    plots = [yaml.safe_load(path.read_text())["plots"] for path in (TEMPLATE / "stages.yaml", ROOT / "dvc.yaml")]
+    both = (TEMPLATE / "stages.yaml", ROOT / "dvc.yaml")
+    plots = [yaml.safe_load(path.read_text())["plots"] for path in both]
     assert plots[0] == plots[1]
 
 
