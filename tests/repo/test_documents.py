@@ -152,7 +152,7 @@ def documented_keys() -> dict[tuple[str, ...], set[str]]:
 def leaf_keys(values: dict[str, object], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, value in values.items():
         path = (*parents, name)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from leaf_keys(value, path)
         else:
             yield path

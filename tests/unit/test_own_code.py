@@ -362,10 +362,7 @@ def test_the_check_finds_draws_that_look_at_the_other_points(name: str, tmp_path
 def test_all_own_code_is_loaded_at_once(name: str, tmp_path: Path) -> None:
     write_module(tmp_path, name)
     load_own(own_params(name))
+    strict = f"{name}_strict"
+    write_module(tmp_path, strict, ("return Difference(settings)", "return Difference(settings['n_splitz'])"))
     with pytest.raises(OwnCodeError, match=r"build\(settings\) raised .*n_splitz"):
-        write_module(
-            tmp_path,
-            f"{name}_strict",
-            ("return Difference(settings)", "return Difference(settings['n_splitz'])"),
-        )
-        load_own(own_params(f"{name}_strict"))
+        load_own(own_params(strict))
