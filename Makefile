@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test test-examples test-faults test-pytyche test-slurm lint bench bench-peers docs lock clean
+.PHONY: help setup repro test test-examples test-faults test-pytyche test-slurm lint bench bench-peers wheel docs lock clean
 
 help:  ## show this list (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
@@ -59,6 +59,9 @@ bench: setup  ## time fits, sweeps, experiments beside DVC's own ways, and orche
 
 bench-peers: setup  ## time and score other ways to the same effects (an hour or two; needs the network)
 	python benchmarks/peers/run.py
+
+wheel: setup  ## build dist/*.whl, for projects elsewhere (sbcflow new)
+	$(BIN)/python -m pip wheel --disable-pip-version-check --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 docs: setup  ## build docs/_build/html; a warning fails it
 	sphinx-build --quiet -W docs docs/_build/html
