@@ -1,7 +1,7 @@
-"""Write the report of the evaluation."""
+"""Write the report of the evaluation, and say where it is."""
 
 from sbcflow.report.write import write_run_report
-from sbcflow.sweep.job import logged_job
+from sbcflow.sweep.job import logged_job, say
 
 with logged_job(snakemake.log[0]):
-    write_run_report(snakemake.wildcards.run)
+    say(f"{write_run_report(snakemake.wildcards.run)}: the report; open it in a browser")
