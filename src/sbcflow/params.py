@@ -314,6 +314,10 @@ class Params(_Settings):
             "evaluate_layered": self.evaluate_layered,
         }
 
+    def estimator_settings(self) -> dict[str, Any]:
+        """Return what of the values reaches the estimator, as JSON values by section."""
+        return estimator_settings(self.model_dump(mode="json"))
+
     def sweeps(self) -> dict[SweepKind, SweepSettings]:
         """Return the sweeps by kind."""
         return {
@@ -321,6 +325,13 @@ class Params(_Settings):
             "test": self.test_sweep,
             "exploratory": self.exploratory_sweep,
         }
+
+
+def estimator_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of run values, as a manifest records them, reaches the estimator that they name."""
+    if is_reference(values["estimator"]):
+        return {"estimator": values["estimator"], "own": {"estimator": values["own"]["estimator"]}}
+    return {name: values[name] for name in ("estimator", "model", "inference")}
 
 
 def load(path: Path | str = PARAMS_FILE) -> Params:

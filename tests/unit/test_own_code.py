@@ -18,6 +18,7 @@ from sbcflow.doctor.finding import State
 from sbcflow.errors import EstimationError, OwnCodeError, ParamsError
 from sbcflow.estimators import make_estimator
 from sbcflow.generators import make_family
+from sbcflow.own.load import load_own
 from sbcflow.own.reference import Reference, find, load
 from sbcflow.params import parse
 from sbcflow.sweep import key
@@ -347,3 +348,21 @@ def test_the_check_tells_what_a_single_fit_cannot(
 def test_a_parameter_that_the_estimator_does_not_know_is_noted(name: str, tmp_path: Path) -> None:
     write_module(tmp_path, name, ('return {"effect": self.draws}', 'return {"effekt": self.draws}'))
     assert _states(name)["parameters"] is State.NOTE
+
+
+@pytest.mark.parametrize("part", ["rank", "median"])
+def test_the_check_finds_draws_that_look_at_the_other_points(name: str, tmp_path: Path, part: str) -> None:
+    x = "points.covariates.values[:, :1]"
+    leaks = {"rank": f"({x}.argsort(0) % 2)", "median": f"({x} > np.median({x}))"}
+    draws = "np.broadcast_to(self.draws, (len(points), len(self.draws)))"
+    write_module(tmp_path, name, (draws, f"self.draws[None] + {leaks[part]}"))
+    assert _states(name)["pairs"] is State.PROBLEM
+
+
+def test_all_own_code_is_loaded_at_once(name: str, tmp_path: Path) -> None:
+    write_module(tmp_path, name)
+    load_own(own_params(name))
+    strict = f"{name}_strict"
+    write_module(tmp_path, strict, ("return Difference(settings)", "return Difference(settings['n_splitz'])"))
+    with pytest.raises(OwnCodeError, match=r"build\(settings\) raised .*n_splitz"):
+        load_own(own_params(strict))

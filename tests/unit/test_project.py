@@ -36,8 +36,9 @@ def test_stages_are_those_of_this_project_but_for_where_source_is_seen() -> None
     assert {name: stage | {"deps": sorted(stage["deps"])} for name, stage in template.items()} == {
         name: _of_a_project(stage) for name, stage in _stages(ROOT / "dvc.yaml").items()
     }
-    both = (TEMPLATE / "stages.yaml", ROOT / "dvc.yaml")
-    plots = [yaml.safe_load(path.read_text())["plots"] for path in both]
+    plots = [
+        yaml.safe_load(path.read_text())["plots"] for path in (TEMPLATE / "stages.yaml", ROOT / "dvc.yaml")
+    ]
     assert plots[0] == plots[1]
 
 
@@ -69,3 +70,9 @@ def test_sources_name_code_of_ones_own_and_what_it_imports(
     assert {"numpy", "jax"} <= found["libraries"].keys()
     assert "sbcflow.basis" in found["modules"]
     assert project_sources(load(ROOT / "params.yaml"))["own"] == {}
+
+
+def test_no_tool_takes_a_template_for_its_own() -> None:
+    """DVC looks for its files in every folder of a repository."""
+    names = {path.name for path in TEMPLATE.iterdir()}
+    assert not names & {"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore", ".gitattributes"}

@@ -41,16 +41,24 @@ def observed_of(trial: Trial) -> Observed:
     )
 
 
-def check_regime(trial: Trial, correction: LayeredCorrection | None) -> Regime:
-    """Return whether a trial lies inside the regime of the correction."""
+def check_regime(trial: Trial, correction: LayeredCorrection | None, gaps: tuple[str, ...] = ()) -> Regime:
+    """Return whether a trial lies inside the regime of the correction; ``gaps`` are more reasons why not."""
     if correction is None:
         return Regime(None)
     observed = observed_of(trial)
-    messages = tuple(correction.regime.check(observed))
-    return Regime(not messages, messages, correction.regime.sweep_to_run(observed))
+    messages = (*gaps, *correction.regime.check(observed))
+    advice = correction.regime.sweep_to_run(observed)
+    if gaps and not advice:
+        advice = "take a correction that was fitted with these values, or run train and test sweeps with them"
+    return Regime(not messages, messages, advice)
 
 
-def effect_table(trial: Trial, posterior: Posterior, correction: LayeredCorrection | None) -> pd.DataFrame:
+def effect_table(
+    trial: Trial,
+    posterior: Posterior,
+    correction: LayeredCorrection | None,
+    gaps: tuple[str, ...] = (),
+) -> pd.DataFrame:
     """Return effects.csv: for each treatment a row for everybody, then one for each segment.
 
     All effects are in revenue per visitor. ``diff_in_means`` is the treatment's mean revenue less
@@ -74,7 +82,7 @@ def effect_table(trial: Trial, posterior: Posterior, correction: LayeredCorrecti
         for segment, span in zip(segments, ranges, strict=True)
     ]
     by_row = draws.transpose(1, 0, 2).reshape(len(rows), -1)
-    regime = check_regime(trial, correction)
+    regime = check_regime(trial, correction, gaps)
     return pd.DataFrame(rows).assign(
         **_posterior_columns(by_row, correction),
         regime_ok="" if regime.ok is None else str(regime.ok).lower(),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sbcflow.analysis.calibrate import load_correction
 from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
+from sbcflow.analysis.estimator import estimator_gaps
 from sbcflow.analysis.read import Roles, read_trial
 from sbcflow.analysis.visitors import write_visitors
 from sbcflow.analysis.write import EFFECTS_FILE, VISITORS_FILE, Record, check_out, write_manifest
@@ -60,14 +61,15 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
     params = load_params(request.params)
     estimator = make_estimator(params)
     correction = load_correction(request.correction) if request.correction else None
+    gaps = estimator_gaps(params, correction)
     found = read_trial(request.data, request.roles)
     sha256 = sha256_of(request.data)
     trial = found.trial
     say(f"{request.data}: {_described(trial)}")
     posterior = estimator.fit(trial, request.seed)
     say("fitted; averaging the effects")
-    effects = effect_table(trial, posterior, correction)
-    regime = check_regime(trial, correction)
+    effects = effect_table(trial, posterior, correction, gaps)
+    regime = check_regime(trial, correction, gaps)
     with replacing_folder(request.out) as folder:
         with replacing(folder / EFFECTS_FILE) as stream:
             effects.to_csv(stream, index=False, lineterminator="\n")

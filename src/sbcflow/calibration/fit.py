@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -18,11 +21,15 @@ CONVERGED_COLUMN = "diagnostics.converged"
 
 
 def fit_corrections(
-    aggregate: pd.DataFrame, settings: CorrectionSettings, trained_on: str
+    aggregate: pd.DataFrame,
+    settings: CorrectionSettings,
+    trained_on: str,
+    fitted_by: Mapping[str, Any] | None = None,
 ) -> LayeredCorrection:
     """Fit R(p), the scale family and the regime to a train sweep's aggregate.csv, a row a fit.
 
-    Fits that did not converge are left out and counted. ``trained_on`` is the sweep's experiment_id.
+    Fits that did not converge are left out and counted. ``trained_on`` is the sweep's experiment_id,
+    ``fitted_by`` the estimator and its settings.
 
     Raises:
         ArtifactError: a column is missing, a coverage is no number in [0, 1], or no fit converged.
@@ -35,6 +42,7 @@ def fit_corrections(
         regime=regime_of(fits),
         trained_on=trained_on,
         n_excluded=len(aggregate) - len(fits),
+        fitted_by=fitted_by,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sbcflow.calibration.coverage_curve import CoverageCurve
-from sbcflow.calibration.fields import text, whole_number
+from sbcflow.calibration.fields import mapping, text, whole_number
 from sbcflow.calibration.regime import Regime
 from sbcflow.calibration.scale_family import ScaleFamily
 from sbcflow.data import FloatArray
@@ -62,7 +62,8 @@ class Rule:
 class LayeredCorrection:
     """A correction fitted on a train sweep: R(p), the scale family, and the regime they hold for.
 
-    ``trained_on`` is the experiment_id of the train sweep; ``n_excluded`` its unconverged fits, left out.
+    ``trained_on`` is the experiment_id of the train sweep; ``n_excluded`` its unconverged fits, left out;
+    ``fitted_by`` the estimator's name and settings, None where the files do not tell.
     """
 
     curve: CoverageCurve
@@ -70,6 +71,7 @@ class LayeredCorrection:
     regime: Regime
     trained_on: str
     n_excluded: int
+    fitted_by: Mapping[str, Any] | None = None
 
     def rule(self, level: float, method: str = "layered") -> Rule:
         """Return the rule for the wanted coverage ``level``, by a method of ``METHODS``.
@@ -133,8 +135,9 @@ class LayeredCorrection:
     def to_files(self) -> dict[str, dict[str, Any]]:
         """Return the JSON objects of the correction by file name, for whoever writes the run's folder."""
         origin = {"trained_on": self.trained_on, "n_excluded": self.n_excluded}
+        told = {} if self.fitted_by is None else {"fitted_by": dict(self.fitted_by)}
         return {
-            COVERAGE_FILE: {**self.curve.to_json(), **origin, "regime": self.regime.to_json()},
+            COVERAGE_FILE: {**self.curve.to_json(), **origin, "regime": self.regime.to_json(), **told},
             SCALE_FAMILY_FILE: {**self.scale.to_json(), **origin},
         }
 
@@ -196,6 +199,7 @@ def _coverage_part(values: Mapping[str, Any]) -> dict[str, Any]:
         "regime": Regime.from_json(values),
         "trained_on": text(values, "trained_on"),
         "n_excluded": whole_number(values, "n_excluded"),
+        "fitted_by": mapping(values, "fitted_by") if "fitted_by" in values else None,
     }
 
 

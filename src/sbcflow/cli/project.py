@@ -21,7 +21,8 @@ def new_command(
     from sbcflow.project.new import new_project
 
     files = [path.relative_to(folder).as_posix() for path in new_project(folder, own_model)]
-    text = f"{folder}: {len(files)} files; next: cd {folder}; sbcflow doctor; dvc repro\n"
+    steps = (f"cd {folder}", "git commit -m 'A new project'", "sbcflow doctor", "dvc repro")
+    text = f"{folder}: {len(files)} files; next: {'; '.join(steps)}\n"
     echo({"folder": str(folder), "files": files}, text, as_json)
 
 

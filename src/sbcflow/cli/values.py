@@ -19,11 +19,13 @@ app = typer.Typer(help="Check params.yaml, or put a scenario into it.", no_args_
 @app.command("check", epilog=example("sbcflow params check"))
 def check_params(params: ParamsOption = PARAMS_FILE, as_json: Json = False) -> None:
     """Check params.yaml and show the size of each sweep."""
+    from sbcflow.own.load import load_own
     from sbcflow.params import load
     from sbcflow.sweep.own_sources import check_own_sources
 
     loaded = load(params)
     check_own_sources(loaded)
+    load_own(loaded)
     sweeps = {f"{kind}_sweep": sweep for kind, sweep in loaded.sweeps().items()}
     lines = [f"{params}: ok", *(_sweep_line(section, sweep) for section, sweep in sweeps.items())]
     plain = {section: sweep.model_dump(mode="json") for section, sweep in sweeps.items()}

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sbcflow.data import Float32Array, Simulation, TestPoints, everybody
 from sbcflow.doctor.finding import Finding, note, ok, problem
@@ -24,7 +25,7 @@ REPLICATES = 3
 FEW_POINTS = 7
 # An average of draws is taken in float32 and in another order.
 LARGEST_MEAN_GAP = 0.01
-CONTRACT = "see docs/howto/own-model.md, the contract"
+CONTRACT = "the contract: python -m pydoc sbcflow.own.estimator (or .family)"
 
 
 def check_estimator(params: Params, kind: SweepKind = "train", n_visitors: int = 2000) -> Iterator[Finding]:
@@ -100,12 +101,26 @@ def _widths(cate: Float32Array) -> Finding:
 
 def _pairs(posterior: Posterior, simulation: Simulation, cate: Float32Array) -> Finding:
     points = simulation.test_points
-    some = TestPoints(points.covariates.take(slice(FEW_POINTS)), points.arm[:FEW_POINTS])
-    alone = posterior.cate(some)
-    if alone.shape[1] != cate.shape[1] or not np.allclose(alone, cate[:FEW_POINTS], rtol=1e-4, atol=1e-6):
-        detail = f"the draws of {FEW_POINTS} points differ when they are asked for alone"
-        return problem("pairs", detail, "draw once in fit, and read cate off those draws")
+    for words, chosen in _choices(points).items():
+        again = posterior.cate(TestPoints(points.covariates.take(chosen), points.arm[chosen]))
+        if again.shape[1] != cate.shape[1] or not np.allclose(again, cate[chosen], rtol=1e-4, atol=1e-6):
+            detail = f"draws differ when {words} are asked for"
+            remedy = "draw once in fit, and read cate off those draws and each point's own covariates"
+            return problem("pairs", detail, remedy)
     return ok("pairs", "a point's draws do not depend on which others are asked for")
+
+
+def _choices(points: TestPoints) -> dict[str, NDArray[np.intp]]:
+    """Parts of the points; those at one end of a covariate show whether others' values come in."""
+    order = np.argsort(points.covariates.values, axis=0, kind="stable")
+    columns = zip(points.covariates.features, order.T, strict=True)
+    few = max(1, len(points) // 10)
+    return {
+        f"{FEW_POINTS} points alone": np.arange(min(FEW_POINTS, len(points))),
+        "a single point": np.array([len(points) // 2]),
+        "all in reverse": np.arange(len(points))[::-1],
+        **{f"only the points of the largest {one.name}": by[-few:] for one, by in columns},
+    }
 
 
 def _averages(posterior: Posterior, simulation: Simulation) -> Finding:

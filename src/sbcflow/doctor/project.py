@@ -31,10 +31,13 @@ def check_repository(folder: Path) -> Finding:
 
 
 def check_dvc(folder: Path) -> Finding:
-    """Is DVC set up here, and is there somewhere to push runs to?"""
+    """Is DVC set up here, can it read its stages, and is there somewhere to push runs to?"""
     root = _ask_dvc(folder, "root")
     if root.failure:
         return problem("DVC", root.failure, "dvc init, if there is none")
+    stages = _ask_dvc(folder, "stage", "list", "--name-only")
+    if stages.failure:
+        return problem("DVC", stages.failure, "mend the file that it names; dvc stage list looks again")
     remote = _ask_dvc(folder, "config", "core.remote").text
     if not remote:
         return note("DVC", "no default remote: runs stay here", "dvc remote add --default NAME URL")

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbcflow.errors import ArtifactError, ParamsError
-from sbcflow.estimators import make_estimator
 from sbcflow.experiment.params.overrides import flatten
 from sbcflow.files import read_npz
 from sbcflow.inspection.values import Difference, differences
+from sbcflow.own.load import load_own
 from sbcflow.params import Params, SweepKind
 from sbcflow.sweep.fit import fit_config
 from sbcflow.sweep.layout import draws_path, parse_config_id, summary_path
@@ -103,7 +103,7 @@ def replay(params: Params, kind: SweepKind, config: str, say: Callable[[str], No
     before = _draws(sweep.id, planned) if sweep.save_samples else {}
     took = recorded["timings"]["wall_seconds"]
     say(f"{sweep.id} {planned.config_id}: fitting it again; it took {took:.1f} s")
-    make_estimator(params)  # one of the user's own is found from this folder
+    load_own(params)  # found from this folder
     with tempfile.TemporaryDirectory(prefix="sbcflow-replay-") as folder, chdir(folder):
         fit_config(params, kind, planned.index)
         replayed = read_summary(sweep, planned)

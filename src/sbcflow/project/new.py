@@ -13,7 +13,7 @@ from sbcflow.errors import ParamsError, RepositoryError
 from sbcflow.files import write_text
 from sbcflow.project.assets import asset
 
-# Each file of template/ and where it goes; the names there are such that no tool takes them for its own.
+# Each file of template/ and where it goes; DVC, Git and others would take one of its own name for theirs.
 TEMPLATES = {
     "README.md": "README.md",
     "stages.yaml": "dvc.yaml",

@@ -8,7 +8,7 @@ from sbcflow import manifest
 from sbcflow.calibration.fit import fit_corrections
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.files import write_json
-from sbcflow.params import CorrectionSettings, Params
+from sbcflow.params import CorrectionSettings, Params, estimator_settings
 from sbcflow.sweep.layout import aggregate_path, manifest_path, metrics_path, run_dir
 from sbcflow.sweep.record import making, write_manifest
 
@@ -22,8 +22,9 @@ def write_corrections(params: Params) -> None:
     settings, train = params.fit_corrections, params.train_sweep
     table = aggregate_path(train.id)
     manifest.check_files(run_dir(train.id), table.name)
-    trained_on = manifest.read(manifest_path(train.id))["experiment_id"]
-    correction = fit_corrections(pd.read_csv(table), settings, trained_on)
+    sweep = manifest.read(manifest_path(train.id))
+    trained_on, fitted_by = sweep["experiment_id"], estimator_settings(sweep["params"])
+    correction = fit_corrections(pd.read_csv(table), settings, trained_on, fitted_by)
     with making(settings.id):
         _write(settings, correction, trained_on)
     write_json(

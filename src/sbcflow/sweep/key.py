@@ -62,8 +62,8 @@ def context_ingredients(params: Params, sweep: SweepSettings) -> dict[str, Any]:
     own = own_sources(params, sweep)
     return {
         "generator": generator_settings(params, sweep.generator_family),
-        "estimator": params.estimator,
-        **_estimator_settings(params, sweep),
+        **params.estimator_settings(),
+        **_prior_settings(params, sweep),
         "scoring": params.scoring.model_dump(mode="json"),
         "save_samples": sweep.save_samples,
         "source": {**source_digests(), **own.modules, **own.files},
@@ -97,13 +97,9 @@ def generator_settings(params: Params, family: str) -> dict[str, Any]:
     return params.generators.prior.model_dump(mode="json")
 
 
-def _estimator_settings(params: Params, sweep: SweepSettings) -> dict[str, Any]:
-    """The settings that reach the estimator; the family ``prior`` draws from the model's in any case."""
-    model = {"model": params.model.model_dump(mode="json")}
-    if not is_reference(params.estimator):
-        return {**model, "inference": params.inference.model_dump(mode="json")}
-    own = {"own": {"estimator": dict(params.own.estimator)}}
-    return own | model if sweep.generator_family == "prior" else own
+def _prior_settings(params: Params, sweep: SweepSettings) -> dict[str, Any]:
+    """The family ``prior`` draws from the model's prior, whatever fits its data."""
+    return {"model": params.model.model_dump(mode="json")} if sweep.generator_family == "prior" else {}
 
 
 def _sha256(value: object) -> str:

@@ -2,6 +2,13 @@
 
 This one knows no covariates: it gives every visitor the mean effect of their arm, by a Bayesian bootstrap of
 the difference in mean revenue (Rubin 1981).
+
+A trial has ``arm`` (n,) in 0..K-1 (0 is control), ``converted`` (n,) bool, ``revenue`` (n,), ``covariates``.
+Their ``values`` (n, n_features) stand in the order of ``covariates.features``: each a name, a kind
+(continuous, binary, categorical) and, where categorical, the names of the levels that its values count.
+``points`` has covariates and an arm a point. A posterior may also have ``average_cate``,
+``hyperparameters`` and ``diagnostics``; without them sbcflow averages ``cate``, ranks nothing, and takes the
+fit for converged: `python -m pydoc sbcflow.own.estimator`.
 """
 
 from __future__ import annotations
