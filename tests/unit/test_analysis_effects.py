@@ -21,7 +21,16 @@ from sbcflow.analysis.effects import (
 from sbcflow.analysis.render import NO_CORRECTION, ON_AVERAGES, render
 from sbcflow.analysis.visitors import write_visitors
 from sbcflow.calibration.layered import LayeredCorrection
-from sbcflow.data import Covariates, Feature, Float32Array, FloatArray, Segment, TestPoints, Trial
+from sbcflow.data import (
+    Covariates,
+    Feature,
+    Float32Array,
+    FloatArray,
+    Segment,
+    TestPoints,
+    Trial,
+    segments_of,
+)
 
 N, N_DRAWS = 90, 400
 
@@ -188,3 +197,17 @@ def test_visitors_without_a_correction_have_null_calibrated_ends(trial: Trial, t
     table = pd.read_parquet(tmp_path / "cate.parquet")
     assert table.filter(like="calibrated").isna().all(axis=None)
     assert table.filter(like="raw").notna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (range(90), {"third 1 of 3": 30, "third 2 of 3": 30, "third 3 of 3": 30}),
+        ([1] * 50 + [2] * 20 + [3] * 20, {"third 1 of 3": 50, "third 2 of 3": 20, "third 3 of 3": 20}),
+        ([1] * 70 + [2] * 20, {"third 1 of 3": 70, "third 3 of 3": 20}),
+    ],
+)
+def test_visitors_of_one_value_are_in_one_third(values: list[int], expected: dict[str, int]) -> None:
+    column = np.array(values, dtype=np.float32)[:, None]
+    found = segments_of(Covariates((Feature("x", "continuous"),), column))
+    assert {s.name.removeprefix("x="): int(s.member.sum()) for s in found} == expected

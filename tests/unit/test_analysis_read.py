@@ -236,8 +236,143 @@ def test_a_bad_file_is_one_line_that_names_it(
     assert "\n" not in str(error.value)
 
 
-def test_dates_are_no_feature(tmp_path: Path) -> None:
-    path = tmp_path / "shop.parquet"
-    shop().assign(seen=pd.date_range("2026-01-01", periods=N_VISITORS)).to_parquet(path)
-    with pytest.raises(DataError, match="column seen: must hold numbers, 0 and 1, or text, got datetime64"):
-        read_trial(path, ROLES)
+def _refusal(path: Path, roles: Roles = ROLES) -> str:
+    with pytest.raises(DataError) as error:
+        read_trial(path, roles)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+DATES = "looks like dates: turn it into a number known at assignment, as days since signup"
+DAYS = pd.Series(pd.date_range("2024-01-01", periods=N_VISITORS))
+IDS = [f"u-{i:05}" for i in range(N_VISITORS)]
+
+
+def test_every_faulty_feature_is_named_in_one_line(tmp_path: Path) -> None:
+    table = shop().assign(visitor=IDS, signup=DAYS, clicked=shop()["arm"] == "banner")
+    table.loc[2, "age"] = table.loc[5, "city"] = None
+    path = _write(tmp_path, table)
+    parts = _refusal(path).removeprefix(f"{path}: ").split("; column ")
+    assert parts[:4] == [
+        "column age: 1 of 600 values are missing, the first in row 3: fill them (as with the median) and "
+        "add a column that is 1 where they were missing",
+        "city: 1 of 600 values are missing, the first in row 6: fill them with a level such as 'unknown'",
+        "visitor: looks like an identifier: leave it out with --exclude visitor",
+        f"signup: {DATES}",
+    ]
+    assert len(parts) == 5 and parts[4].startswith("clicked: differs between the arms")
+    assert parts[4].endswith(
+        "leave it out with --exclude clicked, or name the columns to use with --features"
+    )
+
+
+def test_what_the_line_asks_for_is_enough(tmp_path: Path) -> None:
+    table = shop().assign(visitor=IDS, signup=DAYS)
+    table.loc[2, "age"] = table.loc[5, "city"] = None
+    table["no_age"] = table["age"].isna().astype(int)
+    table["age"] = table["age"].fillna(table["age"].median())
+    table["city"] = table["city"].fillna("unknown")
+    table["signup"] = (pd.Timestamp("2026-01-01") - table["signup"]).dt.days % 365
+    trial = read_trial(_write(tmp_path, table), replace(ROLES, exclude=("visitor",))).trial
+    kinds = {f.name: f.kind for f in trial.covariates.features}
+    assert (kinds["no_age"], kinds["age"], kinds["signup"]) == ("binary", "continuous", "continuous")
+    assert "visitor" not in kinds and trial.n_visitors == N_VISITORS
+
+
+FORMS = [
+    *("%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S.%f", "%d/%m/%Y", "%m/%d/%Y %H:%M"),
+    *("%d.%m.%Y", "%d %b %Y", "%B %d, %Y"),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_text_that_reads_as_dates_is_told_from_other_text(tmp_path: Path, form: str) -> None:
+    text, tenth = DAYS.dt.strftime(form), np.arange(N_VISITORS) % 10
+    most, few = (text.where(tenth < n, "never " + text) for n in (6, 4))
+    assert f"column seen: {DATES}" in _refusal(_write(tmp_path, shop().assign(seen=most)))
+    assert "column seen: looks like an identifier" in _refusal(_write(tmp_path, shop().assign(seen=few)))
+
+
+def test_dates_that_miss_some_are_dates_with_the_advice_for_numbers(tmp_path: Path) -> None:
+    seen = DAYS.astype(str).where(np.arange(N_VISITORS) != 9, "")
+    said = _refusal(_write(tmp_path, shop().assign(seen=seen)))
+    assert f"column seen: {DATES}; 1 of 600 values are missing, the first in row 10: fill them (as" in said
+
+
+@pytest.mark.parametrize("kind", ["datetime64[ns]", "datetime64[ns, UTC]", "date"])
+def test_dates_of_parquet_are_no_feature(tmp_path: Path, kind: str) -> None:
+    seen = (
+        DAYS.dt.date
+        if kind == "date"
+        else pd.Series(pd.DatetimeIndex(DAYS, tz="UTC" if "UTC" in kind else None))
+    )
+    shop().assign(seen=seen).to_parquet(tmp_path / "shop.parquet")
+    assert _refusal(tmp_path / "shop.parquet").endswith(f"column seen: {DATES}")
+
+
+@pytest.mark.parametrize("values", [IDS, range(7, 7 + N_VISITORS), [*IDS[:560], *IDS[:40]]])
+def test_an_identifier_is_told_from_what_repeats_or_is_measured(tmp_path: Path, values: list[object]) -> None:
+    path = _write(tmp_path, shop().assign(**{"the id": list(values)}))
+    assert _refusal(path).endswith(
+        "column the id: looks like an identifier: leave it out with --exclude 'the id'"
+    )
+    assert read_trial(path, replace(ROLES, exclude=("the id",))).trial.covariates.features[0].name == "age"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.random.default_rng(2).gamma(2, 10, N_VISITORS),  # a measure, all distinct
+        np.arange(N_VISITORS) // 2,  # a count that repeats
+        [f"c{i % 50}" for i in range(N_VISITORS)],
+    ],
+)
+def test_what_is_no_identifier_is_a_feature(tmp_path: Path, values: object) -> None:
+    trial = read_trial(_write(tmp_path, shop().assign(extra=values)), ROLES).trial
+    assert [f.name for f in trial.covariates.features] == ["age", "member", "city", "extra"]
+
+
+def test_whole_numbers_that_are_all_distinct_pass_with_a_note_where_named(tmp_path: Path) -> None:
+    path = _write(tmp_path, shop().assign(income=np.random.default_rng(3).permutation(N_VISITORS)))
+    assert "column income: looks like an identifier" in _refusal(path)
+    named = read_trial(path, replace(ROLES, features=("age", "income")))
+    assert named.notes == ("income looks like an identifier",)
+
+
+OTHER_FAULTS = [
+    (
+        [f"c{i % 60}" for i in range(N_VISITORS)],
+        "has 60 levels; at most 50 are allowed: merge some, or leave it out with --exclude extra",
+    ),
+    ([""] * N_VISITORS, "all 600 values are missing: leave it out with --exclude extra"),
+    (
+        [*(f"{i}.5" for i in range(N_VISITORS - 1)), "n.a."],
+        "must hold numbers alone, and nothing where one is missing, got 'n.a.' in row 600",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), OTHER_FAULTS)
+def test_other_faults_say_what_to_do(tmp_path: Path, values: list[str], message: str) -> None:
+    assert _refusal(_write(tmp_path, shop().assign(extra=values))).endswith(f"column extra: {message}")
+
+
+BAD_EXCLUSIONS = [
+    (("agee",), None, "no column 'agee'; did you mean age?"),
+    (("spend",), None, "column spend: is arm, converted or revenue; must not be excluded"),
+    (("city",), ("age", "city"), "column city: is both a feature and excluded; must be one of them"),
+    (("age", "member", "city"), None, "no feature varies"),
+]
+
+
+@pytest.mark.parametrize(("exclude", "features", "message"), BAD_EXCLUSIONS)
+def test_bad_exclusions_are_one_line(
+    tmp_path: Path, exclude: tuple[str, ...], features: tuple[str, ...] | None, message: str
+) -> None:
+    path = _write(tmp_path, shop())
+    assert message in _refusal(path, replace(ROLES, exclude=exclude, features=features))
+
+
+def test_features_and_exclusions_that_share_none_go_together(tmp_path: Path) -> None:
+    roles = replace(ROLES, features=("age",), exclude=("city",))
+    assert [f.name for f in read_trial(_write(tmp_path, shop()), roles).trial.covariates.features] == ["age"]

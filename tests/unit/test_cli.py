@@ -273,6 +273,7 @@ def test_analyze_records_where_everything_came_from(project: Shell, tmp_path: Pa
     assert manifest["data_provenance"]["kind"] == "external"
     assert list(manifest["data_provenance"]["hashes"]) == ["shop.csv"]
     assert manifest["params"]["arguments"]["features"] == ["age", "city"]
+    assert manifest["params"]["arguments"]["exclude"] == []
     assert manifest["params"]["inference"]["n_draws"] == 200
     about = manifest["pytyche"]["sbcflow"]
     assert (about["run_kind"], about["regime"]["ok"]) == ("analysis", None)
@@ -281,9 +282,29 @@ def test_analyze_records_where_everything_came_from(project: Shell, tmp_path: Pa
     assert table["calibrated_lower_90"].isna().all()
 
 
+def test_analyze_records_what_was_excluded_and_what_was_left(project: Shell, tmp_path: Path) -> None:
+    excluded = ("--exclude", "visitor, city", "--exclude", "member")
+    shop().assign(visitor=range(600)).to_csv(tmp_path / "shop.csv", index=False)
+    assert project(*ANALYZE, *excluded, "--out", "out").code == 0
+    arguments = json.loads((tmp_path / "out/manifest.json").read_text())["params"]["arguments"]
+    assert arguments["exclude"] == ["visitor", "city", "member"]
+    assert arguments["features"] == ["age"]
+
+
+@pytest.mark.parametrize(("most", "said"), [(0, True), (10_000_000, False)])
+def test_analyze_says_first_that_it_reads_a_large_file(
+    project: Shell, monkeypatch: pytest.MonkeyPatch, most: int, said: bool
+) -> None:
+    monkeypatch.setattr("sbcflow.analysis.run.LARGE_FILE", most)
+    answer = project(*ANALYZE, "--control", "Nine", "--out", "out")
+    assert answer.err.startswith("reading shop.csv\nerror: ") == said
+    assert answer.err.startswith("error: ") != said
+
+
 BAD_ANALYSES = [
     (("--control", "Nine"), "shop.csv: column arm: no visitor has the control value 'Nine'"),
     (("--features", "age,bought"), "shop.csv: column bought: is arm, converted or revenue"),
+    (("--exclude", "ctiy"), "shop.csv: no column 'ctiy'; did you mean city?"),
     (("--correction", "params.yaml"), "params.yaml/coverage_correction.json: no such file"),
     (("--params", "none.yaml"), "none.yaml: no such file"),
     (("--out", "correction"), "correction: holds other files; --out must be a new or empty folder"),

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_string_dtype
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from sbcflow.data import BoolArray, Feature, Float32Array, FloatArray, IntArray
 from sbcflow.errors import DataError
 
 MOST_ARMS = 20
-MOST_LEVELS = 50
 
 
 @dataclass(frozen=True)
@@ -25,15 +24,26 @@ class Column:
     path: Path
     values: pd.Series[Any]
 
+    @property
+    def name(self) -> str:
+        return str(self.values.name)
+
     def error(self, message: str) -> DataError:
         """Return the error that says ``message`` of this column."""
-        return DataError(f"{self.path}: column {self.values.name}: {message}")
+        return DataError(f"{self.path}: column {self.name}: {message}")
+
+    def fault(self, wrong: BoolArray, allowed: str) -> str | None:
+        """Return a line that names the first row that is ``wrong`` (n,), None where none is."""
+        if not wrong.any():
+            return None
+        row = int(wrong.argmax())
+        return f"{allowed}, got {_shown(self.values.iloc[row])} in row {row + 1}"
 
     def refuse(self, wrong: BoolArray, allowed: str) -> None:
         """Raise an error that names the first row that is ``wrong`` (n,), if any."""
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise self.error(f"{allowed}, got {_shown(self.values.iloc[row])} in row {row + 1}")
+        fault = self.fault(wrong, allowed)
+        if fault:
+            raise self.error(fault)
 
     def numbers(self) -> FloatArray:
         """Return the column as finite numbers, (n,) float64.
@@ -88,32 +98,18 @@ def read_outcomes(converted: Column, revenue: Column) -> tuple[BoolArray, FloatA
 
 
 def read_feature(column: Column) -> tuple[Feature, Float32Array]:
-    """Return a feature and its values (n,) float32: codes of sorted levels where it holds text.
+    """Return a feature without fault and its values (n,) float32: codes of sorted levels where it holds text.
 
     True and false, and numbers that are all 0 or 1, are binary; other numbers are continuous.
-
-    Raises:
-        DataError: a number is not finite in float32, there are too many levels, or the column holds
-            something else, such as dates.
     """
-    values, name = column.values, str(column.values.name)
+    values, name = column.values, column.name
     if is_bool_dtype(values):
         return Feature(name, "binary"), values.to_numpy(dtype=np.float32)
     if is_numeric_dtype(values):
         numbers = column.numbers()
-        column.refuse(np.abs(numbers) > np.finfo(np.float32).max, "must be within 32-bit floats")
         binary = bool(np.isin(numbers, (0.0, 1.0)).all())
         return Feature(name, "binary" if binary else "continuous"), numbers.astype(np.float32)
-    if not is_string_dtype(values):
-        raise column.error(
-            f"must hold numbers, 0 and 1, or text, got {values.dtype}; leave it out of --features"
-        )
     codes, levels = pd.factorize(values, sort=True)
-    if len(levels) > MOST_LEVELS:
-        raise column.error(
-            f"has {len(levels)} levels; at most {MOST_LEVELS} are allowed: merge some, or leave it out "
-            "with --features"
-        )
     return Feature(name, "categorical", tuple(map(str, levels))), codes.astype(np.float32)
 
 

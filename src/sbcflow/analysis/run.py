@@ -23,6 +23,9 @@ from sbcflow.params import Params
 from sbcflow.params import load as load_params
 from sbcflow.report.write import build, write_report
 
+# Bytes of a data file that takes long enough to read to say so.
+LARGE_FILE = 10_000_000
+
 
 @dataclass(frozen=True)
 class Request:
@@ -62,6 +65,7 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
     estimator = make_estimator(params)
     correction = load_correction(request.correction) if request.correction else None
     gaps = estimator_gaps(params, correction)
+    _say_reading(request.data, say)
     found = read_trial(request.data, request.roles)
     sha256 = sha256_of(request.data)
     trial = found.trial
@@ -80,6 +84,11 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
         say("found; writing the report")
         write_report(build(folder, request.out.resolve().name), folder)
     return Analysis(effects, regime, (*found.notes, *_convergence_notes(posterior)))
+
+
+def _say_reading(path: Path, say: Callable[[str], None]) -> None:
+    if path.is_file() and path.stat().st_size >= LARGE_FILE:
+        say(f"reading {path}")
 
 
 def _described(trial: Trial) -> str:
@@ -112,6 +121,7 @@ def _record(
                 "control": request.roles.control,
                 "converted": request.roles.converted,
                 "revenue": request.roles.revenue,
+                "exclude": list(request.roles.exclude),
                 "features": [feature.name for feature in trial.covariates.features],
                 "seed": request.seed,
             },

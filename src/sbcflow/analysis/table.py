@@ -37,18 +37,20 @@ def column_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_columns(path: Path, names: Iterable[str], *, text: str) -> pd.DataFrame:
+def read_columns(
+    path: Path, names: Iterable[str], *, text: str, complete: Iterable[str] = ()
+) -> pd.DataFrame:
     """Return the columns ``names`` of a data file; ``text`` is the one to read as it is written.
 
     Raises:
-        DataError: the file is damaged, has no row, or misses a value in one of these columns.
+        DataError: the file is damaged, has no row, or misses a value in one of the columns ``complete``.
     """
     wanted = list(names)
     with _naming_damage(path):
         table = _read_parquet(path, wanted) if _is_parquet(path) else _read_csv(path, wanted, text)
     if table.empty:
         raise DataError(f"{path}: has no row; an analysis needs one a visitor")
-    for name in wanted:
+    for name in complete:
         missing = table[name].isna().to_numpy()
         if missing.any():
             raise DataError(

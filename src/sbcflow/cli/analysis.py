@@ -28,6 +28,10 @@ def analyze_command(
             "differs between the arms as an outcome does.",
         ),
     ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL,...", help="Columns that are no features; may be given several times."),
+    ] = None,
     correction: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A fitted correction; without it, raw intervals alone.")
     ] = None,
@@ -44,13 +48,18 @@ def analyze_command(
     from sbcflow.analysis.run import Request
     from sbcflow.analysis.run import analyze as run
 
-    named = tuple(name.strip() for name in features.split(",")) if features is not None else None
-    roles = Roles(arm, control, converted, revenue, named)
+    named = _names(features) if features is not None else None
+    excluded = tuple(name for part in exclude or () for name in _names(part))
+    roles = Roles(arm, control, converted, revenue, named, excluded)
     analysis = run(Request(data, roles, out, correction, params, seed), say=progress)
     files = [str(path) for path in sorted(out.iterdir())]
     text = render(analysis.effects, analysis.regime, analysis.notes) + "".join(f"{path}\n" for path in files)
     plain = {"regime": asdict(analysis.regime), "notes": analysis.notes, "files": files}
     echo({"effects": rows(analysis.effects)} | plain, text, as_json)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
 def calibrate_command(
