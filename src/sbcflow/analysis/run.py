@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sbcflow.analysis.calibrate import load_correction
+from sbcflow.analysis.changes import Widths
 from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
 from sbcflow.analysis.read import Roles, read_trial
 from sbcflow.analysis.visitors import write_visitors
@@ -37,10 +38,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What came out: effects.csv as a table, the regime, and notes for the reader."""
+    """What came out: effects.csv as a table, the regime, widths over visitors, and notes for the reader."""
 
     effects: pd.DataFrame
     regime: Regime
+    widths: Widths
     notes: tuple[str, ...]
 
 
@@ -72,12 +74,12 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
         with replacing(folder / EFFECTS_FILE) as stream:
             effects.to_csv(stream, index=False, lineterminator="\n")
         say("averaged; finding the effect on each visitor")
-        write_visitors(folder / VISITORS_FILE, trial, posterior, correction)
-        record = _record(request, params, trial, posterior, correction, regime)
+        widths = write_visitors(folder / VISITORS_FILE, trial, posterior, correction)
+        record = _record(request, params, trial, posterior, correction, regime, widths)
         write_manifest(folder, request.data, sha256, record)
         say("found; writing the report")
         write_report(build(folder, request.out.resolve().name), folder)
-    return Analysis(effects, regime, (*found.notes, *_convergence_notes(posterior)))
+    return Analysis(effects, regime, widths, (*found.notes, *_convergence_notes(posterior)))
 
 
 def _described(trial: Trial) -> str:
@@ -101,6 +103,7 @@ def _record(
     posterior: Posterior,
     correction: LayeredCorrection | None,
     regime: Regime,
+    widths: Widths,
 ) -> Record:
     observed = observed_of(trial)
     return Record(
@@ -119,6 +122,7 @@ def _record(
             "arms": list(trial.arm_names),
             "observed": vars(observed),
             "regime": _regime_json(regime, correction),
+            "mean_width_90": vars(widths),
             "diagnostics": dict(posterior.diagnostics()),
         },
         links=_links(request.correction, correction),
