@@ -201,7 +201,8 @@ def _regime_section(run: Run) -> Section:
         if regime["ok"]
         else f"No: {'; '.join(regime['messages'])}."
     )
-    notes = (f"To be sure, {regime['advice']}.",) if regime.get("advice") else ()
+    advice = (f"To be sure, {regime['advice']}.",) if regime.get("advice") else ()
+    notes = (*advice, *((f"{regime['next_step']}.",) if regime.get("next_step") else ()))
     if "trained" not in regime:
         return Section(
             "regime", title, sentence, notes=(*notes, "Analyse again for a picture: this one is older.")
