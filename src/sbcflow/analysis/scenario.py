@@ -54,17 +54,18 @@ def scenario_for(settings: Mapping[str, Any], out: Path, correction: Path) -> Sc
 
 
 def _values(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
-    sweep = {"scales": settings["scales"], "generator_family": "v2"}
+    # A list of its own for each: YAML writes one that it meets again as an alias.
+    sweeps = [{"scales": [*settings["scales"]], "generator_family": "v2"} for _ in range(2)]
     start = "generators.v2."
     v2 = {key.removeprefix(start): value for key, value in settings.items() if key.startswith(start)}
     trained = f"{name}-train"
     return {
-        "train_sweep": {"id": trained, "n_configs": N_TRAIN, **sweep},
+        "train_sweep": {"id": trained, "n_configs": N_TRAIN, **sweeps[0]},
         "test_sweep": {
             "id": f"{name}-test",
             "trained_correction_from": trained,
             "n_configs": N_TEST,
-            **sweep,
+            **sweeps[1],
         },
         "exploratory_sweep": {"id": f"{name}-prior"},
         "fit_corrections": {"id": f"{name}-corrections"},
