@@ -82,12 +82,17 @@ def make_evaluation(project: Path) -> Path:
     return project / run_dir(params.evaluate_layered.id)
 
 
-def make_analysis(folder: Path, *, arm: str = "banner", with_correction: bool = True) -> Path:
-    """Analyse a made-up shop whose treatment is called ``arm``; return the analysis's folder."""
+def make_analysis(
+    folder: Path, *, arm: str = "banner", with_correction: bool = True, narrowness: float = 0.8
+) -> Path:
+    """Analyse a made-up shop whose treatment is called ``arm``; return the analysis's folder.
+
+    ``narrowness`` is that of the correction's train sweep; above 1 the correction would narrow.
+    """
     data, out = folder / "shop.csv", folder / "analysis"
     visitors = shop()
     visitors.assign(arm=visitors["arm"].replace({"banner": arm})).to_csv(data, index=False)
-    correction = write_correction(folder / "correction") if with_correction else None
+    correction = write_correction(folder / "correction", narrowness) if with_correction else None
     roles = Roles("arm", "None", "bought", "spend", ("age", "member", "city"))
     request = Request(data, roles, out, correction, write_params(folder / "params.yaml"), seed=1)
     with pytest.MonkeyPatch.context() as patch:

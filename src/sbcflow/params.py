@@ -64,6 +64,7 @@ RunId = Annotated[
 Seed = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Visitors = Annotated[int, Field(ge=100, le=100_000_000, strict=True)]
+Arms = Annotated[int, Field(ge=2, le=20, strict=True)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -97,8 +98,9 @@ def _named_or_own(names: tuple[str, ...]) -> AfterValidator:
 
 GeneratorFamily = Annotated[str, Field(strict=True), _named_or_own(GENERATOR_FAMILIES)]
 EstimatorName = Annotated[str, Field(strict=True), _named_or_own(ESTIMATORS)]
-_Rate = Annotated[float, Field(ge=0.0005, le=0.5)]
-_Spread = Annotated[float, Field(ge=0.05, le=4.0)]
+RATE_LIMITS, SPREAD_LIMITS = (0.0005, 0.5), (0.05, 4.0)
+_Rate = Annotated[float, Field(ge=RATE_LIMITS[0], le=RATE_LIMITS[1])]
+_Spread = Annotated[float, Field(ge=SPREAD_LIMITS[0], le=SPREAD_LIMITS[1])]
 RateRange = Annotated[tuple[_Rate, _Rate], AfterValidator(_ascending)]
 SpreadRange = Annotated[tuple[_Spread, _Spread], AfterValidator(_ascending)]
 
@@ -149,7 +151,7 @@ class V2Settings(_Settings):
     deviation of log spend, which configs draw from; and the templates that they take in turn.
     """
 
-    n_arms: Annotated[int, Field(ge=2, le=20, strict=True)]
+    n_arms: Arms
     base_rate: RateRange
     severity_sigma: SpreadRange
     templates: Annotated[tuple[Template, ...], Field(min_length=1), AfterValidator(_distinct)]
@@ -158,7 +160,7 @@ class V2Settings(_Settings):
 class PriorSettings(_Settings):
     """The family drawn from the model's own prior: arms, and continuous, binary and categorical features."""
 
-    n_arms: Annotated[int, Field(ge=2, le=20, strict=True)]
+    n_arms: Arms
     n_continuous: Annotated[int, Field(ge=0, le=50, strict=True)]
     n_binary: Annotated[int, Field(ge=0, le=50, strict=True)]
     n_categorical: Annotated[int, Field(ge=0, le=50, strict=True)]

@@ -11,14 +11,16 @@ import pytest
 from analysis_examples import write_correction
 
 from sbcflow.analysis import visitors
+from sbcflow.analysis.changes import Widths, kept_raw, on_averages
 from sbcflow.analysis.effects import (
+    _what_was_done,
     check_regime,
     difference_in_means,
     effect_table,
     interval_columns,
     observed_of,
 )
-from sbcflow.analysis.render import NO_CORRECTION, ON_AVERAGES, render
+from sbcflow.analysis.render import NO_CORRECTION, render
 from sbcflow.analysis.visitors import write_visitors
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.data import (
@@ -120,6 +122,40 @@ def test_averages_are_never_narrowed(trial: Trial, tmp_path: Path) -> None:
     for suffix in ("50", "80", "90", "95"):
         for end in ("lower", "upper"):
             assert (table[f"calibrated_{end}_{suffix}"] == table[f"raw_{end}_{suffix}"]).all()
+        rule = too_wide.rule(int(suffix) / 100).regime
+        assert set(table[f"calibration_rule_{suffix}"]) == {f"raw, not narrowed: {rule}"}
+
+
+def test_what_was_left_raw_is_said_and_counted(
+    trial: Trial, correction: LayeredCorrection, tmp_path: Path
+) -> None:
+    """12 rows at 4 levels: all kept, none kept, or one of them."""
+    too_wide = LayeredCorrection.load(write_correction(tmp_path, narrowness=1.3))
+    widened, kept = (effect_table(trial, KnownPosterior(), one) for one in (correction, too_wide))
+    assert on_averages(kept).startswith(
+        "All of the 48 intervals of averages (everybody and segments, 4 levels)"
+    )
+    assert "would narrow them" in on_averages(kept)
+    assert on_averages(widened).startswith("The correction widened each of the 48 intervals")
+    some = pd.concat([widened.head(11), kept.tail(1)], ignore_index=True)
+    assert on_averages(some).startswith("4 of the 48 intervals of averages")
+    assert kept_raw(some, 0.9).tolist() == [False] * 11 + [True]
+    text = render(kept, check_regime(trial, too_wide), Widths(1.03, 0.8), ())
+    assert on_averages(kept) in text
+    assert "(cate.parquet) did change: 90% intervals are 1.03 wide raw and 0.8 calibrated" in text
+
+
+def test_an_interval_of_which_one_end_stays_raw_is_said_so() -> None:
+    ends = {
+        "raw_lower_90": np.array([0.0, 0.0, 0.0, 0.0]),
+        "raw_upper_90": np.array([1.0, 1.0, 1.0, 1.0]),
+        "calibrated_lower_90": np.array([0.1, 0.1, -0.1, -0.1]),
+        "calibrated_upper_90": np.array([0.9, 1.1, 0.9, 1.1]),
+    }
+    kept = "raw, not narrowed: rule"
+    assert _what_was_done(ends, "90", "rule").tolist() == [
+        *(kept, f"lower end {kept}", f"upper end {kept}", "rule")
+    ]
 
 
 def test_without_a_correction_the_calibrated_columns_are_empty(trial: Trial) -> None:
@@ -128,8 +164,8 @@ def test_without_a_correction_the_calibrated_columns_are_empty(trial: Trial) -> 
     assert (
         set(table["regime_ok"]) == set(table["regime_messages"]) == set(table["calibration_rule_90"]) == {""}
     )
-    text = render(table, check_regime(trial, None), ())
-    assert NO_CORRECTION in text and ON_AVERAGES not in text
+    text = render(table, check_regime(trial, None), Widths(1.0, None), ())
+    assert NO_CORRECTION in text and "averages" not in text and "single visitors" not in text
 
 
 def test_outside_the_regime_is_said_with_the_sweep_to_run(
@@ -141,10 +177,10 @@ def test_outside_the_regime_is_said_with_the_sweep_to_run(
     assert any(m.startswith("arms: 3 lies outside") for m in regime.messages)
     table = effect_table(trial, KnownPosterior(), correction)
     assert set(table["regime_ok"]) == {"false"}
-    text = render(table, regime, ("a note",))
+    text = render(table, regime, Widths(1.0, 1.2), ("a note",))
     for said in (table["regime_messages"][0], text):
         assert "scales: [90]" in said and "n_arms: 3" in said
-    assert ON_AVERAGES in text and "Note: a note" in text
+    assert "The correction widened each of" in text and "Note: a note" in text
 
 
 def test_inside_the_regime_nothing_is_asked_for(correction: LayeredCorrection) -> None:
@@ -177,12 +213,17 @@ def test_difference_in_means_of_few_visitors() -> None:
 def test_each_visitor_has_a_row_whatever_the_slices(
     trial: Trial, correction: LayeredCorrection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_visitors(tmp_path / "whole.parquet", trial, KnownPosterior(), correction)
+    widths = write_visitors(tmp_path / "whole.parquet", trial, KnownPosterior(), correction)
     monkeypatch.setattr(visitors, "SLICE", 40)
-    write_visitors(tmp_path / "sliced.parquet", trial, KnownPosterior(), correction)
+    again = write_visitors(tmp_path / "sliced.parquet", trial, KnownPosterior(), correction)
     whole, sliced = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("whole", "sliced"))
     pd.testing.assert_frame_equal(whole, sliced)
     assert whole["row"].tolist() == list(range(N))
+    for kind in ("raw", "calibrated"):
+        ends = [whole.filter(regex=rf"{kind}_{end}_90$").to_numpy() for end in ("lower", "upper")]
+        assert ends[0].shape == (N, 2)
+        for found in (widths, again):
+            assert getattr(found, kind) == pytest.approx((ends[1] - ends[0]).mean(), rel=1e-12)
     noise = KnownPosterior.noise
     np.testing.assert_allclose(whole["loud.mean"], np.arange(N) / 5 + noise.mean(), atol=1e-5)
     np.testing.assert_allclose(whole["on.sd"], noise.std(ddof=1), rtol=1e-4)
@@ -193,7 +234,8 @@ def test_each_visitor_has_a_row_whatever_the_slices(
 
 
 def test_visitors_without_a_correction_have_null_calibrated_ends(trial: Trial, tmp_path: Path) -> None:
-    write_visitors(tmp_path / "cate.parquet", trial, KnownPosterior(), None)
+    widths = write_visitors(tmp_path / "cate.parquet", trial, KnownPosterior(), None)
+    assert widths.raw > 0 and widths.calibrated is None
     table = pd.read_parquet(tmp_path / "cate.parquet")
     assert table.filter(like="calibrated").isna().all(axis=None)
     assert table.filter(like="raw").notna().all(axis=None)

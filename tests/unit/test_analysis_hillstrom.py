@@ -110,3 +110,5 @@ def test_outside_the_regime_is_printed_and_written(result: Result) -> None:
         assert "conversion rate: 0.903% lies outside" in said
         assert "arms: 3 lies outside" in said
         assert "scales: [64000]" in said
+    assert f"Next: sbcflow params apply {result.out}/scenario.yaml && dvc repro" in result.printed
+    assert "The correction widened each of the 152 intervals of averages" in result.printed

@@ -12,6 +12,7 @@ from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.calibration.regime import Observed
 from sbcflow.levels import LEVELS
 from sbcflow.plots.effects import MOST_ROWS, ranked
+from sbcflow.plots.labels import row_labels
 from sbcflow.plots.style import METHOD_LABELS
 
 GROUPS = (("all", "all", 6), ("template", "constant", 5), ("template", "sparse_benefit", 1))
@@ -146,8 +147,27 @@ def test_names_from_data_are_drawn_as_they_are() -> None:
     table = effects(1).assign(segment=["all", "price=$5_{ to $10^"])
     svg = plots.svg_bytes(plots.plot_effects(table)).decode()
     assert ">price: $5_{ to $10^</text>" in svg
-    long = effects(1).assign(segment=["all", f"city={'x' * 99}"])
-    assert "xxx…</text>" in plots.svg_bytes(plots.plot_effects(long)).decode()
+
+
+LONG = "days_since_the_visitor_signed_up_for_the_letter"
+
+
+def test_labels_of_different_segments_differ() -> None:
+    thirds = [f"days_since_signup=third {k} of 3" for k in (1, 2, 3)]
+    table = effects(5).assign(segment=["all", *thirds, f"{LONG}=first", f"{LONG}={'x' * 99}"])
+    axes = plots.plot_effects(table).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[-1] == "days_since_signup:\nthird 1 of 3"
+    assert labels[1] == "days_since_th…_the_letter:\nxxxxxxxxxxxxx…xxxxxxxxxxxx"
+    assert len(set(labels)) == 6
+    assert ">third 3 of 3</text>" in plots.svg_bytes(plots.plot_effects(table)).decode()
+
+
+def test_names_that_a_cut_makes_alike_are_numbered() -> None:
+    one, other = (f"city={'x' * 30}{middle}{'y' * 30}" for middle in "ab")
+    assert len(set(row_labels([one, other]))) == 2
+    assert row_labels([one]) == row_labels([other])
+    assert row_labels(["city: York", "city: Ely"]) == ["city: York", "city: Ely"]
 
 
 def test_a_large_sweep_makes_no_large_picture() -> None:

@@ -189,6 +189,18 @@ def test_an_analysis_tells_effects_regime_and_origin(analysis: Path) -> None:
     assert any("unlike those" in warning for warning in report.warnings)
 
 
+def test_an_analysis_says_what_its_correction_left_raw(analysis: Path, tmp_path: Path) -> None:
+    report = build(make_analysis(tmp_path, narrowness=1.3))
+    assert report.reason.startswith("90% intervals, raw, as the correction would narrow them: banner")
+    assert any("are raw, not calibrated" in one for one in report.meaning)
+    widths = manifest.read(tmp_path / "analysis/manifest.json")["pytyche"]["sbcflow"]["mean_width_90"]
+    assert widths["calibrated"] < widths["raw"]
+    said = f"{widths['raw']:.3g} wide raw and {widths['calibrated']:.3g} calibrated"
+    assert any(said in one for one in report.meaning)
+    assert build(analysis).reason.startswith("90% intervals, calibrated: banner")
+    assert any("widened each of" in one for one in build(analysis).meaning)
+
+
 def test_an_analysis_without_a_correction_says_so(tmp_path: Path) -> None:
     report = build(make_analysis(tmp_path, with_correction=False))
     assert "No correction was given" in section(report, "regime").sentence

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from math import nan, sqrt
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from sbcflow.analysis.changes import INTERVAL_LEVELS
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.regime import Observed
 from sbcflow.data import BoolArray, Covariates, FloatArray, Segment, Trial, everybody, segments_of
@@ -15,8 +17,9 @@ from sbcflow.estimators import Posterior
 from sbcflow.levels import level_suffix
 from sbcflow.scoring import central_interval, order_draws
 
-INTERVAL_LEVELS = (0.5, 0.8, 0.9, 0.95)
-SHOWN_LEVEL = 0.9
+NOT_NARROWED = "raw, not narrowed: "
+
+StrArray = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def effect_table(
     control's among the row's visitors, ``diff_in_means_se`` its standard error (empty with fewer than
     two visitors in either arm); ``ate`` and ``sd`` are posterior mean and standard deviation of the
     mean CATE over all visitors of the row, whatever their arm. Calibrated intervals are never narrower
-    than raw ones here, and empty without a correction.
+    than raw ones here, and empty without a correction; ``calibration_rule_<level>`` says what was done.
     """
     covariates = trial.covariates
     segments = (everybody(covariates), *segments_of(covariates))
@@ -111,14 +114,17 @@ def interval_columns(
 
 def _posterior_columns(
     draws: FloatArray, correction: LayeredCorrection | None
-) -> dict[str, FloatArray | str]:
+) -> dict[str, FloatArray | StrArray | str]:
     ordered = order_draws(draws)
-    columns: dict[str, FloatArray | str] = {"ate": draws.mean(axis=1), "sd": draws.std(axis=1, ddof=1)}
+    columns: dict[str, FloatArray | StrArray | str] = {
+        "ate": draws.mean(axis=1),
+        "sd": draws.std(axis=1, ddof=1),
+    }
     for level in INTERVAL_LEVELS:
-        ends = interval_columns(ordered, level, correction)
-        columns |= ends | _never_narrower(ends, level_suffix(level))
-        rule = correction.rule(level).regime if correction else ""
-        columns[f"calibration_rule_{level_suffix(level)}"] = rule
+        suffix, ends = level_suffix(level), interval_columns(ordered, level, correction)
+        columns |= ends | _never_narrower(ends, suffix)
+        done = _what_was_done(ends, suffix, correction.rule(level).regime) if correction else ""
+        columns[f"calibration_rule_{suffix}"] = done
     return columns
 
 
@@ -133,6 +139,17 @@ def _never_narrower(ends: dict[str, FloatArray], suffix: str) -> dict[str, Float
         lower: np.minimum(ends[lower], ends[f"raw_lower_{suffix}"]),
         upper: np.maximum(ends[upper], ends[f"raw_upper_{suffix}"]),
     }
+
+
+def _what_was_done(ends: dict[str, FloatArray], suffix: str, rule: str) -> StrArray:
+    """Return the rule of each interval (n_rows,), or which of its ends stay raw as the rule would narrow."""
+    lower = ends[f"calibrated_lower_{suffix}"] > ends[f"raw_lower_{suffix}"]
+    upper = ends[f"calibrated_upper_{suffix}"] < ends[f"raw_upper_{suffix}"]
+    return np.select(
+        [lower & upper, lower, upper],
+        [f"{NOT_NARROWED}{rule}", f"lower end {NOT_NARROWED}{rule}", f"upper end {NOT_NARROWED}{rule}"],
+        rule,
+    )
 
 
 def _plain_comparison(trial: Trial, member: BoolArray, treatment: int) -> dict[str, float | int]:

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sbcflow.analysis.effects import INTERVAL_LEVELS, SHOWN_LEVEL, Regime
+from sbcflow.analysis.changes import INTERVAL_LEVELS, SHOWN_LEVEL, Widths, on_averages, on_visitors
+from sbcflow.analysis.effects import Regime
 from sbcflow.data import EVERYBODY
 from sbcflow.levels import level_suffix
 
 NO_CORRECTION = (
     "No correction given (--correction DIR): calibrated columns are empty, raw intervals may cover less."
 )
-ON_AVERAGES = "The correction was fitted on single points: it may widen intervals of averages only."
 
 
-def render(effects: pd.DataFrame, regime: Regime, notes: Sequence[str]) -> str:
+def render(
+    effects: pd.DataFrame, regime: Regime, widths: Widths, notes: Sequence[str], next_step: str = ""
+) -> str:
     """Return the tables of effects.csv and all that the reader must know beside them."""
     calibrated = regime.ok is not None
     shown = level_suffix(SHOWN_LEVEL)
@@ -27,7 +29,11 @@ def render(effects: pd.DataFrame, regime: Regime, notes: Sequence[str]) -> str:
         _aligned([_heading(level=True), *(r for _, row in everybody.iterrows() for r in _by_level(row))]),
         f"Effect on segments, {shown}% intervals",
         _aligned([_heading(level=False), *(_segment(row) for _, row in segments.iterrows())]),
-        *([*_regime_lines(regime), ON_AVERAGES] if calibrated else [NO_CORRECTION]),
+        *(
+            [on_averages(effects), on_visitors(widths), *_regime_lines(regime, next_step)]
+            if calibrated
+            else [NO_CORRECTION]
+        ),
         *(f"Note: {note}" for note in notes),
     ]
     return "\n".join(parts) + "\n"
@@ -73,11 +79,11 @@ def _interval(row: pd.Series, kind: str, suffix: str) -> str:
     return "-" if pd.isna(lower) else f"{lower:.4f} to {upper:.4f}"
 
 
-def _regime_lines(regime: Regime) -> list[str]:
+def _regime_lines(regime: Regime, next_step: str) -> list[str]:
     if regime.ok:
         return ["The experiment lies inside the regime that the correction was fitted on."]
     outside = [f"Outside the correction's regime: {message}" for message in regime.messages]
-    return [*outside, f"To be sure, {regime.advice}"]
+    return [*outside, f"To be sure, {regime.advice}", *filter(None, [next_step])]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 
 from sbcflow.analysis.calibrate import load_correction
+from sbcflow.analysis.changes import Widths
 from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
 from sbcflow.analysis.estimator import estimator_gaps
 from sbcflow.analysis.read import Roles, read_trial
+from sbcflow.analysis.scenario import SCENARIO_FILE, Scenario, scenario_for
 from sbcflow.analysis.visitors import write_visitors
 from sbcflow.analysis.write import EFFECTS_FILE, VISITORS_FILE, Record, check_out, write_manifest
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.data import Trial
 from sbcflow.estimators import Posterior, make_estimator
-from sbcflow.files import replacing, replacing_folder, sha256_of
+from sbcflow.files import replacing, replacing_folder, sha256_of, write_text
 from sbcflow.params import Params
 from sbcflow.params import load as load_params
 from sbcflow.report.write import build, write_report
@@ -41,15 +43,22 @@ class Request:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What came out: effects.csv as a table, the regime, and notes for the reader."""
+    """What came out: effects.csv as a table, the regime, widths over visitors, and notes for the reader.
+
+    ``next_step`` says what to do with scenario.yaml; "" where there is none.
+    """
 
     effects: pd.DataFrame
     regime: Regime
+    widths: Widths
     notes: tuple[str, ...]
+    next_step: str
 
 
 def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
     """Analyse a real experiment and write its folder: effects.csv, cate.parquet, manifest.json, report.html.
+
+    Outside the regime of the correction also scenario.yaml, of a sweep for one that holds.
 
     Everything given is checked before the fit, and the folder appears when all of it is written.
 
@@ -74,16 +83,27 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
     say("fitted; averaging the effects")
     effects = effect_table(trial, posterior, correction, gaps)
     regime = check_regime(trial, correction, gaps)
+    scenario = _scenario(request, trial, correction)
     with replacing_folder(request.out) as folder:
         with replacing(folder / EFFECTS_FILE) as stream:
             effects.to_csv(stream, index=False, lineterminator="\n")
         say("averaged; finding the effect on each visitor")
-        write_visitors(folder / VISITORS_FILE, trial, posterior, correction)
-        record = _record(request, params, trial, posterior, correction, regime)
+        widths = write_visitors(folder / VISITORS_FILE, trial, posterior, correction)
+        if scenario:
+            write_text(folder / SCENARIO_FILE, scenario.text)
+        record = _record(request, params, trial, posterior, correction, regime, widths)
         write_manifest(folder, request.data, sha256, record)
         say("found; writing the report")
         write_report(build(folder, request.out.resolve().name), folder)
-    return Analysis(effects, regime, (*found.notes, *_convergence_notes(posterior)))
+    notes = (*found.notes, *_convergence_notes(posterior))
+    next_step = scenario.next_step(str(request.out / SCENARIO_FILE)) if scenario else ""
+    return Analysis(effects, regime, widths, notes, next_step)
+
+
+def _scenario(request: Request, trial: Trial, correction: LayeredCorrection | None) -> Scenario | None:
+    if request.correction is None or correction is None:
+        return None
+    return scenario_for(correction.regime.settings(observed_of(trial)), request.out, request.correction)
 
 
 def _say_reading(path: Path, say: Callable[[str], None]) -> None:
@@ -112,8 +132,12 @@ def _record(
     posterior: Posterior,
     correction: LayeredCorrection | None,
     regime: Regime,
+    widths: Widths,
 ) -> Record:
-    observed = observed_of(trial)
+    observed, scenario = observed_of(trial), _scenario(request, trial, correction)
+    # The folder by its name: where it lies now is no part of what was found.
+    file = f"{request.out.resolve().name}/{SCENARIO_FILE}"
+    next_step = {"next_step": scenario.next_step(file)} if scenario else {}
     return Record(
         params={
             "arguments": {
@@ -130,7 +154,8 @@ def _record(
         about={
             "arms": list(trial.arm_names),
             "observed": vars(observed),
-            "regime": _regime_json(regime, correction),
+            "regime": _regime_json(regime, correction) | next_step,
+            "mean_width_90": vars(widths),
             "diagnostics": dict(posterior.diagnostics()),
         },
         links=_links(request.correction, correction),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from sbcflow.analysis.effects import SHOWN_LEVEL, interval_columns
+from sbcflow.analysis.changes import SHOWN_LEVEL, Widths
+from sbcflow.analysis.effects import interval_columns
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.data import Covariates, FloatArray, TestPoints, Trial
 from sbcflow.estimators import Posterior
 from sbcflow.files import replacing
+from sbcflow.levels import level_suffix
 from sbcflow.scoring import order_draws
 from sbcflow.terminal import track
 
@@ -23,20 +26,35 @@ SLICE = 4096
 
 def write_visitors(
     path: Path, trial: Trial, posterior: Posterior, correction: LayeredCorrection | None
-) -> None:
-    """Write cate.parquet, a row a visitor in the data's order.
+) -> Widths:
+    """Write cate.parquet, a row a visitor in the data's order; return the mean widths of its intervals.
 
     Columns: ``row`` (0, 1, ...), then for each treatment, as ``<arm>.<name>``: mean, sd, raw_lower_90,
     raw_upper_90, calibrated_lower_90, calibrated_upper_90 (float64, in revenue per visitor; the last
     two are null without a correction).
     """
+    kinds = ("raw", "calibrated") if correction else ("raw",)
+    totals = dict.fromkeys(kinds, 0.0)
     with replacing(path) as stream:
         batches = _batches(trial, posterior, correction)
         first = next(batches)
         with parquet.ParquetWriter(stream, first.schema) as writer:
-            writer.write_batch(first)
-            for batch in batches:
+            for batch in chain([first], batches):
                 writer.write_batch(batch)
+                for kind in kinds:
+                    totals[kind] += _total_width(batch, trial.arm_names[1:], kind)
+    n_intervals = trial.n_visitors * (trial.n_arms - 1)
+    means = {kind: total / n_intervals for kind, total in totals.items()}
+    return Widths(means["raw"], means.get("calibrated"))
+
+
+def _total_width(batch: pa.RecordBatch, treatments: Sequence[str], kind: str) -> float:
+    lower, upper = (f"{kind}_{end}_{level_suffix(SHOWN_LEVEL)}" for end in ("lower", "upper"))
+    widths = (
+        batch.column(f"{arm}.{upper}").to_numpy() - batch.column(f"{arm}.{lower}").to_numpy()
+        for arm in treatments
+    )
+    return float(sum(width.sum() for width in widths))
 
 
 def _batches(

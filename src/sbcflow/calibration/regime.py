@@ -10,6 +10,7 @@ import pandas as pd
 
 from sbcflow.calibration.fields import increasing, mapping, number_list
 from sbcflow.errors import ArtifactError
+from sbcflow.params import RATE_LIMITS, SPREAD_LIMITS
 
 # The quantities of a regime: their column in aggregate.csv, and how far beyond the range of the train
 # fits, as a factor either way, an experiment may lie. Posterior sd goes as 1/sqrt(n * conversion rate):
@@ -34,7 +35,10 @@ LABELS: Mapping[str, str] = {
     "n_arms": "arms",
     "severity_sd": "severity spread (sd of log revenue)",
 }
-RANGE_KEYS = {"conversion_rate": "base_rate", "severity_sd": "severity_sigma"}
+RANGES: Mapping[str, tuple[str, tuple[float, float]]] = {
+    "conversion_rate": ("base_rate", RATE_LIMITS),
+    "severity_sd": ("severity_sigma", SPREAD_LIMITS),
+}
 SPAN = 1.5
 
 
@@ -88,10 +92,15 @@ class Regime:
 
     def sweep_to_run(self, observed: Observed) -> str:
         """Return which sweep would cover the experiment, by keys of params.yaml; "" where none is needed."""
-        settings = _settings_for(self.outside(observed), observed)
+        settings = self.settings(observed)
         if not settings:
             return ""
-        return f"fit a correction for it: run train and test sweeps with {', '.join(settings)}"
+        told = ", ".join(f"{key}: {value}" for key, value in settings.items())
+        return f"fit a correction for it: run train and test sweeps with {told}"
+
+    def settings(self, observed: Observed) -> dict[str, Any]:
+        """Return what :meth:`sweep_to_run` names, by dotted key; ``scales`` is that of both sweeps."""
+        return _settings_for(self.outside(observed), observed)
 
     def to_json(self) -> dict[str, list[float]]:
         """Return {quantity: [low, high]}."""
@@ -149,16 +158,25 @@ def _range_from(values: Mapping[str, Any], name: str) -> Range:
     return Range(*pair)
 
 
-def _settings_for(outside: tuple[str, ...], observed: Observed) -> list[str]:
+def _settings_for(outside: tuple[str, ...], observed: Observed) -> dict[str, Any]:
     """The keys of params.yaml to set for a sweep of family v2 about the observed experiment."""
     if not outside:
-        return []
-    settings = [f"scales: [{observed.n_visitors}]", f"generators.v2.n_arms: {observed.n_arms}"]
-    for name, key in RANGE_KEYS.items():
+        return {}
+    settings: dict[str, Any] = {
+        "scales": [observed.n_visitors],
+        "generators.v2.n_arms": observed.n_arms,
+    }
+    for name, (key, limits) in RANGES.items():
         value = getattr(observed, name)
         if name in outside and value > 0:
-            settings.append(f"generators.v2.{key}: [{value / SPAN:.2g}, {value * SPAN:.2g}]")
+            settings[f"generators.v2.{key}"] = [_within(end, limits) for end in (value / SPAN, value * SPAN)]
     return settings
+
+
+def _within(value: float, limits: tuple[float, float]) -> float | int:
+    """A value to two digits, inside the limits of its setting; 3 rather than 3.0."""
+    found = float(f"{min(max(value, limits[0]), limits[1]):.2g}")
+    return int(found) if found.is_integer() else found
 
 
 def shown(name: str, value: float) -> str:

@@ -53,8 +53,15 @@ def analyze_command(
     roles = Roles(arm, control, converted, revenue, named, excluded)
     analysis = run(Request(data, roles, out, correction, params, seed), say=progress)
     files = [str(path) for path in sorted(out.iterdir())]
-    text = render(analysis.effects, analysis.regime, analysis.notes) + "".join(f"{path}\n" for path in files)
-    plain = {"regime": asdict(analysis.regime), "notes": analysis.notes, "files": files}
+    text = render(analysis.effects, analysis.regime, analysis.widths, analysis.notes, analysis.next_step)
+    text += "".join(f"{path}\n" for path in files)
+    plain = {
+        "regime": asdict(analysis.regime),
+        "mean_width_90": asdict(analysis.widths),
+        "notes": analysis.notes,
+        "next_step": analysis.next_step,
+        "files": files,
+    }
     echo({"effects": rows(analysis.effects)} | plain, text, as_json)
 
 

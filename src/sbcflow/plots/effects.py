@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from sbcflow.data import EVERYBODY
 from sbcflow.levels import level_suffix
-from sbcflow.plots.style import INK, LAYERED, MUTED, RAW, canvas, figure_of, legend_above, shortened
+from sbcflow.plots.labels import row_labels
+from sbcflow.plots.style import INK, LAYERED, MUTED, RAW, canvas, figure_of, legend_above
 
 MOST_ROWS = 40
-ROW_INCHES, FRAME_INCHES = 0.3, 1.15
+ROW_INCHES, TALL_ROW_INCHES, FRAME_INCHES = 0.3, 0.4, 1.15
 
 
 def plot_effects(
@@ -27,11 +28,13 @@ def plot_effects(
         ValueError: the table has no such arm, or several and none is named.
     """
     rows = ranked(effects, _only_arm(effects) if arm is None else arm)
-    with canvas(axes, FRAME_INCHES + ROW_INCHES * len(rows)) as on:
+    labels = row_labels([_label(segment) for segment in rows["segment"]])
+    row_inches = TALL_ROW_INCHES if any("\n" in label for label in labels) else ROW_INCHES
+    with canvas(axes, FRAME_INCHES + row_inches * len(rows)) as on:
         on.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
         _intervals(on, rows, level)
         on.plot(rows["diff_in_means"], range(len(rows)), "|", color=MUTED, label="plain difference", ms=9)
-        on.set_yticks(range(len(rows)), [_label(segment) for segment in rows["segment"]])
+        on.set_yticks(range(len(rows)), labels, linespacing=1.0)
         on.tick_params(axis="y", labelcolor=INK)
         on.axhline(0.5, color=MUTED, linewidth=0.6)
         on.set(ylim=(len(rows) - 0.4, -0.6), xlabel=f"effect in revenue per visitor, {level:.0%} intervals")
@@ -77,4 +80,4 @@ def _intervals(axes: Axes, rows: pd.DataFrame, level: float) -> None:
 
 
 def _label(segment: str) -> str:
-    return "everybody" if segment == EVERYBODY else shortened(segment.replace("=", ": ", 1))
+    return "everybody" if segment == EVERYBODY else segment.replace("=", ": ", 1)

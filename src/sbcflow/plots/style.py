@@ -6,12 +6,15 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from sbcflow.plots.layout import WholeLayout
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ METHOD_MARKERS: Mapping[str, str] = MappingProxyType({"raw": "o", "r_of_p": "s",
 
 WIDTH, HEIGHT = 4.2, 3.2
 LEGEND_COLUMNS = 3
+LEGEND_PAD = 0.5  # in letters' heights: legends stand clear of the figure's edge
 DOTS_PER_INCH = 200
-MOST_LETTERS = 26
 STYLE: Any = MappingProxyType(
     {
         "svg.fonttype": "none",
@@ -94,7 +97,19 @@ STYLE: Any = MappingProxyType(
 
 
 class Chart(Figure):
-    """A figure that a notebook shows as SVG, without pyplot."""
+    """A figure that a notebook shows as SVG, without pyplot; saved in our style, on white paper."""
+
+    def savefig(
+        self,
+        fname: str | PathLike[Any] | IO[Any],
+        *,
+        transparent: bool | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """Save the figure as matplotlib does, but for the style and the paper."""
+        paper = {} if transparent else {"facecolor": PAPER}
+        with mpl.rc_context(STYLE):
+            super().savefig(fname, transparent=transparent, **{**paper, **kwargs})
 
     def _repr_svg_(self) -> str:
         return svg_bytes(self, facecolor=PAPER).decode("utf-8")
@@ -104,7 +119,7 @@ class Chart(Figure):
 def canvas(axes: Axes | None, height: float = HEIGHT, width: float = WIDTH) -> Iterator[Axes]:
     """Yield the axes to draw on, in our style: those given, or the only ones of a new figure (inches)."""
     with mpl.rc_context(STYLE):
-        yield axes if axes is not None else Chart(figsize=(width, height), layout="constrained").subplots()
+        yield axes if axes is not None else Chart(figsize=(width, height), layout=WholeLayout()).subplots()
 
 
 def figure_of(axes: Axes) -> Figure:
@@ -114,16 +129,13 @@ def figure_of(axes: Axes) -> Figure:
     return found
 
 
-def shortened(name: str) -> str:
-    """Return a name from data, cut where it would leave no room for the picture."""
-    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
-
-
 def legend_above(axes: Axes) -> None:
     """Put the legend over the picture, where it hides nothing: at the left end of a figure of ours."""
     figure = axes.get_figure(root=True)
     if isinstance(figure, Chart):
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=LEGEND_COLUMNS)
+        handles = axes.get_legend_handles_labels()
+        place: dict[str, Any] = {"loc": "outside upper left", "borderaxespad": LEGEND_PAD}
+        figure.legend(*handles, ncols=LEGEND_COLUMNS, **place)
     else:
         axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.03), ncols=LEGEND_COLUMNS)
 

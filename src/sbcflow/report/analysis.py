@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from sbcflow import plots
+from sbcflow.analysis.changes import INTERVAL_LEVELS, SHOWN_LEVEL, Widths, kept_raw, on_averages, on_visitors
 from sbcflow.calibration.regime import LABELS, TOLERANCES, Observed, Regime
 from sbcflow.data import EVERYBODY
 from sbcflow.errors import ArtifactError
+from sbcflow.levels import level_suffix
 from sbcflow.manifest import check_files
 from sbcflow.plots.effects import ranked
 from sbcflow.report.fits import commit_of
@@ -21,6 +23,12 @@ EFFECTS = "effects.csv"
 # Names from data, to be read as they are: an arm may be called n/a, or 01.
 NAMES = ("arm", "segment", "segment_range")
 MOST_NAMED = 3
+INTERVAL_COLUMNS = tuple(
+    f"{kind}_{end}_{level_suffix(level)}"
+    for level in INTERVAL_LEVELS
+    for kind in ("raw", "calibrated")
+    for end in ("lower", "upper")
+)
 COLUMNS = (
     Column("segment", "segment", "text"),
     Column("segment_range", "range", "text"),
@@ -45,7 +53,8 @@ def analysis_report(run: Run) -> Report:
     check_files(run.folder, EFFECTS)
     path, text = run.folder / EFFECTS, dict.fromkeys(NAMES, str)
     effects = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-    missing = [column.key for column in COLUMNS if column.key not in effects and column.key != "visitors"]
+    needed = [column.key for column in COLUMNS if column.key != "visitors"] + list(INTERVAL_COLUMNS)
+    missing = [name for name in dict.fromkeys(needed) if name not in effects]
     if missing:
         raise ArtifactError(f"{run.folder / EFFECTS}: is missing the columns {', '.join(missing)}")
     effects = effects.assign(visitors=effects["n_control"] + effects["n_treatment"])
@@ -57,7 +66,7 @@ def analysis_report(run: Run) -> Report:
         tone="plain",
         verdict=_verdict(overall),
         reason=_certainty(overall, is_calibrated),
-        meaning=_meaning(is_calibrated),
+        meaning=_meaning(run, effects, is_calibrated),
         limits=_limits(),
         tiles=_tiles(run, overall),
         sections=(*_effect_sections(effects, is_calibrated), _regime_section(run), _origin_section(run)),
@@ -82,7 +91,19 @@ def _verdict(overall: pd.DataFrame) -> str:
 def _certainty(overall: pd.DataFrame, is_calibrated: bool) -> str:
     spans = {str(row["arm"]): _span(row, is_calibrated) for _, row in overall.iterrows()}
     told = "; ".join(f"{arm} {signed(low)} to {signed(high)}" for arm, (low, high) in spans.items())
-    return f"90% intervals, {'calibrated' if is_calibrated else 'raw'}: {told}. {_signs(spans)}"
+    return f"90% intervals, {_kind(overall, is_calibrated)}: {told}. {_signs(spans)}"
+
+
+def _kind(overall: pd.DataFrame, is_calibrated: bool) -> str:
+    """Which intervals are told: calibrated, or raw, for want of a correction or as it would narrow them."""
+    kept = overall["arm"][kept_raw(overall, SHOWN_LEVEL)].tolist()
+    if not is_calibrated:
+        return "raw"
+    if len(kept) == len(overall):
+        return "raw, as the correction would narrow them"
+    return (
+        f"calibrated (raw for {', '.join(kept)}, as the correction would narrow it)" if kept else "calibrated"
+    )
 
 
 def _signs(spans: dict[str, tuple[float, float]]) -> str:
@@ -95,17 +116,19 @@ def _signs(spans: dict[str, tuple[float, float]]) -> str:
     return f"Those of {', '.join(open_ones)} hold 0: there the sign is open."
 
 
-def _meaning(is_calibrated: bool) -> tuple[str, ...]:
-    if is_calibrated:
+def _meaning(run: Run, effects: pd.DataFrame, is_calibrated: bool) -> tuple[str, ...]:
+    if not is_calibrated:
         return (
-            "Raw intervals are the model's own. Calibrated ones are as wide as simulated experiments showed "
-            "that they "
-            "must be to hold the truth as often as they say; on averages they are never narrower than raw "
-            "ones.",
+            "No correction was given, so intervals are the model's own and may hold the truth less often "
+            "than 90%.",
         )
+    widths = run.about.get("mean_width_90")
     return (
-        "No correction was given, so intervals are the model's own and may hold the truth less often than "
-        "90%.",
+        "Raw intervals are the model's own. Calibrated ones are as wide as simulated experiments showed "
+        "that they must be to hold the truth as often as they say; on averages they are never narrower than "
+        "raw ones.",
+        on_averages(effects),
+        *([on_visitors(Widths(**widths))] if widths else ()),
     )
 
 
@@ -178,7 +201,8 @@ def _regime_section(run: Run) -> Section:
         if regime["ok"]
         else f"No: {'; '.join(regime['messages'])}."
     )
-    notes = (f"To be sure, {regime['advice']}.",) if regime.get("advice") else ()
+    advice = (f"To be sure, {regime['advice']}.",) if regime.get("advice") else ()
+    notes = (*advice, *((f"{regime['next_step']}.",) if regime.get("next_step") else ()))
     if "trained" not in regime:
         return Section(
             "regime", title, sentence, notes=(*notes, "Analyse again for a picture: this one is older.")
