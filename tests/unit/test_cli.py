@@ -227,7 +227,7 @@ def test_calibrate_names_a_missing_correction(sbcflow: Shell, draws: Path) -> No
     assert _one_line_error(answer).startswith("no/coverage_correction.json: no such file")
 
 
-ANALYSIS = ("cate.parquet", "effects.csv", "manifest.json", "report.html")
+ANALYSIS = ("cate.parquet", "effects.csv", "manifest.json", "report.html", "scenario.yaml")
 ANALYZE = (
     "analyze",
     "shop.csv",
