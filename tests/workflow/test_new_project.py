@@ -31,7 +31,7 @@ def shop(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A project with an estimator of its own, on a small scenario."""
     parent = tmp_path_factory.mktemp("projects")
     said = installed.run(parent, "sbcflow", "new", "shop", "--own-model")
-    assert said == "shop: 18 files; next: cd shop; git commit -m 'A new project'; sbcflow doctor; dvc repro\n"
+    assert said.endswith("; next: cd shop; git commit -m 'A new project'; sbcflow doctor; dvc repro\n")
     folder = parent / "shop"
     (folder / "small.yaml").write_text(SCENARIO)
     installed.run(folder, "sbcflow", "params", "apply", "small.yaml")
