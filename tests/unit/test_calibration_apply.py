@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import arviz_base
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -140,6 +141,11 @@ def test_the_posterior_of_arviz_is_what_is_read(correction: LayeredCorrection) -
         found = correction.apply(draws)
         assert isinstance(found, xr.Dataset)
         xr.testing.assert_identical(found, correction.apply(dataset()))
+
+
+def test_what_arviz_itself_makes_is_read(correction: LayeredCorrection) -> None:
+    made = arviz_base.from_dict({"posterior": {"effect": VALUES}, "observed_data": {"y": np.ones(2)}})
+    np.testing.assert_array_equal(correction.apply(made)["effect"], ends(correction))
 
 
 def test_a_tree_of_fits_gives_a_tree(correction: LayeredCorrection) -> None:

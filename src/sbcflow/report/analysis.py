@@ -134,9 +134,8 @@ def _meaning(run: Run, effects: pd.DataFrame, is_calibrated: bool) -> tuple[str,
 
 def _limits() -> tuple[str, ...]:
     return (
-        "Segments are looked at one by one. Among twenty 90% intervals two miss on average, and the largest "
-        "effect of "
-        "many is likely to be overestimated.",
+        "Segments are looked at one by one. Among twenty 90% intervals two miss on average, and the "
+        "largest effect of many is likely to be overestimated.",
         "An effect that differs between segments need not be caused by what tells them apart.",
         "If the effect is far from the plain difference in means, more than a standard error or two, ask "
         "why.",
@@ -174,15 +173,13 @@ def _effect_section(effects: pd.DataFrame, arm: str, k: int, is_calibrated: bool
         first, last = order.iloc[0], order.iloc[-1]
         sentence += (
             f" Of {len(order)} segments the largest effect is on {first['segment']} "
-            f"({signed(first['ate'])}), the "
-            f"smallest on {last['segment']} ({signed(last['ate'])})."
+            f"({signed(first['ate'])}), the smallest on {last['segment']} ({signed(last['ate'])})."
         )
     picture = Picture(
         f"effects-{k}",
         "Everybody, then segments by effect",
         f"Intervals of the effect of {arm} in revenue per visitor, on everybody and on each segment, "
-        "largest first. "
-        f"{sentence}",
+        f"largest first. {sentence}",
         "Dots: posterior means; ticks: plain differences in means, no model.",
         partial(plots.plot_effects, effects, arm),
     )
@@ -213,8 +210,7 @@ def _regime_section(run: Run) -> Section:
         "This experiment against those of the correction",
         f"Four quantities of the experiment against their ranges over the train sweep. {sentence}",
         "Each row in factors from the middle of its own range. Dark: trained on; light: tolerated beyond "
-        "it. A cross "
-        "lies outside both.",
+        "it. A cross lies outside both.",
         partial(plots.plot_regime, trained, seen),
     )
     return Section("regime", title, sentence, (picture,), (_regime_table(trained, seen),), notes=notes)
@@ -299,7 +295,6 @@ def _warnings(run: Run) -> tuple[str, ...]:
     if regime.get("ok") is False:
         found.append(
             "The experiment is unlike those that the correction was fitted on, so its calibrated intervals "
-            "are not "
-            "backed by any test: see below what is unlike, and which sweep to run."
+            "are not backed by any test: see below what is unlike, and which sweep to run."
         )
     return tuple(found)

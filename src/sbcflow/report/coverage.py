@@ -25,9 +25,8 @@ def coverage_section(lineage: Lineage) -> Section:
     errors = {m: card.summary["mean_absolute_coverage_error"][m]["value"] for m in METHODS}
     sentence = (
         f"Averaged over the levels, coverage is off by {number(100 * errors['raw'])} points with raw "
-        "intervals, "
-        f"{number(100 * errors['r_of_p'])} with R(p) and {number(100 * errors['layered'])} with the layered "
-        "correction."
+        f"intervals, {number(100 * errors['r_of_p'])} with R(p) and {number(100 * errors['layered'])} with "
+        "the layered correction."
     )
     return Section(
         "coverage", "Coverage", sentence, _coverage_pictures(card.table), (_coverage_table(lineage),)
@@ -52,8 +51,7 @@ def _coverage_pictures(table: pd.DataFrame) -> tuple[Picture, ...]:
             "Coverage at each nominal level",
             f"Lines of coverage against nominal level, beside the diagonal of exact coverage: {told}.",
             "On the dotted line a 90% interval holds the truth nine times out of ten. Bands: where 95% of "
-            "the "
-            "resamples of whole fits lie, level by level.",
+            "the resamples of whole fits lie, level by level.",
             partial(plots.plot_coverage, table),
         ),
         Picture(
@@ -61,8 +59,7 @@ def _coverage_pictures(table: pd.DataFrame) -> tuple[Picture, ...]:
             "How far off, level by level",
             f"Lines of coverage less nominal level, in percentage points, one mark a level: {told}.",
             "The same, with the nominal level taken away and the tail given room. Above 0 intervals are "
-            "wider "
-            "than they need be, below 0 too narrow.",
+            "wider than they need be, below 0 too narrow.",
             partial(plots.plot_coverage_error, table),
         ),
     )
@@ -92,8 +89,7 @@ def correction_section(lineage: Lineage) -> Section:
     sentence = (
         f"Over the {curve.n_fits} train fits a nominal {SHOWN_LEVEL:.0%} interval held the truth in "
         f"{percent(curve.actual(SHOWN_LEVEL))} of the points; to hold it in {SHOWN_LEVEL:.0%}, the "
-        "correction asks for "
-        f"the nominal {percent(nominal)} interval."
+        f"correction asks for the nominal {percent(nominal)} interval."
     )
     picture = Picture(
         "correction-curve",
@@ -101,8 +97,8 @@ def correction_section(lineage: Lineage) -> Section:
         f"A rising curve of actual against nominal coverage over the train fits. It reads {percent(nominal)} "
         f"nominal for {SHOWN_LEVEL:.0%} actual coverage.",
         "Monotone by construction. Read it backwards: from the coverage that you want, left to the curve, "
-        "down to "
-        "the nominal level to ask for. Band: 95% of the resamples of whole train fits, point by point.",
+        "down to the nominal level to ask for. Band: 95% of the resamples of whole train fits, point by "
+        "point.",
         partial(plots.plot_correction, correction),
     )
     return Section(
@@ -121,8 +117,7 @@ def _tail_notes(correction: LayeredCorrection) -> tuple[str, ...]:
         return (
             f"Above {percent(scale.max_recorded_actual)}, the actual coverage at nominal "
             f"{scale.max_recorded_nominal:.2%}, the layered rule stretches the interval there by a Gaussian "
-            "scale "
-            "family; up to it, it is R(p).",
+            "scale family; up to it, it is R(p).",
         )
     return (f"The layered rule uses R(p) alone, in the tail too: {scale.anchor_reason}.",)
 
@@ -191,14 +186,12 @@ def _rank_sentence(judged: dict[str, Uniformity], astray: list[str]) -> str:
     if not astray:
         return (
             "Where posteriors are exact, the truth is equally likely to have any rank among the draws; "
-            "nothing in "
-            f"these {'ranks' if len(judged) > 1 else 'fits'} speaks against it."
+            f"nothing in these {'ranks' if len(judged) > 1 else 'fits'} speaks against it."
         )
     names = ", ".join(rank_label(name) for name in astray)
     return (
         f"The ranks of the truth among the draws are not uniform: {names}. The model's posteriors are off "
-        "there, "
-        "before any correction."
+        "there, before any correction."
     )
 
 
@@ -209,12 +202,10 @@ def _rank_picture(name: str, pit: FloatArray, found: Uniformity) -> Picture:
         f"ranks-{name.removeprefix('ranks.').replace('_', '-').replace('.', '-')}",
         f"Ranks: {label}",
         f"The ECDF of the scaled ranks of the {label}, less the uniform one, {inside} the simultaneous 95% "
-        "band; its "
-        f"largest deviation is {number(found.largest)}.",
+        f"band; its largest deviation is {number(found.largest)}.",
         "One value a fit, since the points of a fit share its data; raw draws of train and test fits. "
-        "Uniform ranks "
-        "stay inside the whole band 95 times in 100. A hump means too many small ranks: effects "
-        "overestimated.",
+        "Uniform ranks stay inside the whole band 95 times in 100. A hump means too many small ranks: "
+        "effects overestimated.",
         partial(plots.plot_pit, pit, label=f"scaled rank (PIT): {label}"),
     )
 

@@ -21,14 +21,13 @@ from sbcflow.report.value import Report, Tile, number, percent
 TONES: dict[str, Literal["good", "plain", "bad"]] = {BETTER: "good", NO_BETTER: "plain", WORSE: "bad"}
 MEANING = {
     BETTER: "On experiments that the correction had not seen, its intervals hold the truth more nearly as "
-    "often as "
-    "they say than raw ones do. Use calibrated intervals for experiments like these.",
+    "often as they say than raw ones do. Use calibrated intervals for experiments like these.",
     NO_BETTER: "These test fits do not show that the correction helps, and do not show that it does not. "
-    "Report raw "
-    "and calibrated intervals side by side; more test fits (test_sweep.n_configs) narrow the answer.",
+    "Report raw and calibrated intervals side by side; more test fits (test_sweep.n_configs) "
+    "narrow the answer.",
     WORSE: "On experiments that the correction had not seen, its intervals are further from what they say "
-    "than raw "
-    "ones. Do not use it; look below at who it fails for, and whether train and test experiments are alike.",
+    "than raw ones. Do not use it; look below at who it fails for, and whether train and test "
+    "experiments are alike.",
 }
 
 
@@ -85,15 +84,12 @@ def _limits(lineage: Lineage) -> tuple[str, ...]:
         spans.append(f"{LABELS[name]} {' to '.join(ends)}")
     return (
         "Coverage is a share of test points over many simulated experiments. It is no promise for a single "
-        "experiment, "
-        "nor for every kind of one: see who it holds for.",
+        "experiment, nor for every kind of one: see who it holds for.",
         f"It holds for experiments like those that were simulated: {'; '.join(spans)}.",
         "The correction is learned from effects on single points. Averages over many visitors err less, so "
-        "for those "
-        "sbcflow analyze only ever widens an interval.",
+        "for those sbcflow analyze only ever widens an interval.",
         f"Intervals are over {summary['n_fits']} test fits. They say how much other simulated experiments "
-        "would change "
-        "the figures, not how far real customers are from simulated ones.",
+        "would change the figures, not how far real customers are from simulated ones.",
     )
 
 

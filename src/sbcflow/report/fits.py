@@ -42,8 +42,7 @@ def fits_section(lineage: Lineage) -> Section:
         )
     sentence = (
         f"{told}; {counts['NUTS']} went to NUTS, and {counts['slow']} took more than {SLOW:g} times the "
-        "median of "
-        f"{number(seconds.median())} seconds. The slowest took {number(seconds.max())}."
+        f"median of {number(seconds.median())} seconds. The slowest took {number(seconds.max())}."
     )
     picture = Picture(
         "fit-times",
@@ -52,8 +51,7 @@ def fits_section(lineage: Lineage) -> Section:
         f"{number(seconds.max())}; {counts['NUTS']} marked as gone to NUTS, {counts['not converged']} as "
         "not converged.",
         "A fit whose Gaussian approximation fails its check (k-hat over the limit) is done again by NUTS, "
-        "which takes "
-        "longer. Seconds depend on the machine; nothing else here does.",
+        "which takes longer. Seconds depend on the machine; nothing else here does.",
         partial(plots.plot_times, fits),
     )
     columns = tuple(column for column in FIT_COLUMNS if column.key in fits)
@@ -110,8 +108,7 @@ def _disjointness(train: Sweep, test: Sweep) -> str:
         )
     return (
         f"The correction was proved on experiments that it had not seen: {counts} share no seed, and all of "
-        "their "
-        "seeds are, computed again here, those that the two master seeds make."
+        "their seeds are, computed again here, those that the two master seeds make."
     )
 
 

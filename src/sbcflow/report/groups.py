@@ -30,9 +30,8 @@ def groups_section(lineage: Lineage) -> Section:
     errors = worst["mean_absolute_coverage_error"]
     sentence = (
         f"An average can hide a group. The worst template is {_words(worst['template'])} ({worst['n_fits']} "
-        "fits): its "
-        f"coverage is off by {number(100 * errors['raw'])} points raw and {number(100 * errors['layered'])} "
-        "layered."
+        f"fits): its coverage is off by {number(100 * errors['raw'])} points raw and "
+        f"{number(100 * errors['layered'])} layered."
     )
     shown = [kind for kind in KINDS if at.loc[at["group_kind"] == kind, "group"].nunique() > 1]
     pictures = [_coverage_picture(table, kind) for kind in shown]
@@ -75,8 +74,7 @@ def _score_picture(lineage: Lineage, kind: str, score: str) -> Picture:
         f"{score}-by-{kind.replace('_', '-')}",
         name,
         f"A point a test fit: {SCORES[score]} by {KINDS[kind]}, from {number(values.min())} to "
-        f"{number(values.max())} "
-        f"in revenue per visitor, median {number(values.median())}.",
+        f"{number(values.max())} in revenue per visitor, median {number(values.median())}.",
         f"{SCORES[score].capitalize().replace('Rmse', 'RMSE')} over a fit's test points, in revenue per "
         "visitor.",
         partial(plots.plot_against, fits, kind, score),
@@ -124,9 +122,8 @@ def scores_section(lineage: Lineage) -> Section:
         "Dots of the change from raw in percent, with intervals: "
         + "; ".join(f"{QUANTITIES[q]} layered {_change(summary, q)}" for q in QUANTITIES)
         + ".",
-        "Paired by fit, in percent of raw, with 95% intervals over fits. An interval that holds 0 leaves it "
-        "open "
-        "whether there is a change.",
+        "Paired by fit, in percent of raw, with 95% intervals over fits. An interval that holds 0 leaves "
+        "it open whether there is a change.",
         partial(plots.plot_scores, summary),
     )
     return Section(
