@@ -45,6 +45,8 @@ SWEEPS = """\
 train_sweep` of `config/production.yaml` (50 x 250,000 visitors), each in a fresh clone. Two fits
 run side by side and slow each other down; "a fit" is the seconds of one. "Besides" is what the cores did
 besides simulating, fitting and scoring, waiting included; at most 10% of the production sweep is wanted.
+On 2026-11-28 that held once programs were compiled; while they were compiled, one process waits for the
+other. The pilot's very first run missed its 90 s by a second since it ends with the report, 3 to 4 s of it.
 """
 
 VISITORS = """\
