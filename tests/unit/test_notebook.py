@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,16 @@ def test_ranks_are_those_of_converged_fits(sweep: Sweep) -> None:
     assert sweep.ranks("ate_1").tolist() == [50, 40, 30, 20]
     with pytest.raises(ArtifactError, match=r"no column ranks\.sigma; ranked were ate_1, cate_0"):
         sweep.ranks("sigma")
+
+
+def test_an_estimator_of_ones_own_has_its_own_number_of_draws(sweep: Sweep) -> None:
+    params = {**sweep.params, "estimator": "mymodel:build", "inference": {"n_draws": 9}}
+    own = replace(sweep, manifest={**sweep.manifest, "params": params})
+    assert own.n_draws == sweep.draws(0)["posterior"].sizes["draw"] != 9
+    calibration = sweep.manifest["pytyche"]["calibration"] | {"save_samples": False}
+    silent = replace(own, manifest={**own.manifest, "pytyche": {"calibration": calibration}})
+    with pytest.raises(ArtifactError, match="kept no draws"):
+        silent.plot_ranks()
 
 
 def test_point_ranks_count_the_draws_below_the_truth(sweep: Sweep) -> None:

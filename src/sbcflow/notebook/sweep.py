@@ -16,6 +16,7 @@ from sbcflow.files import read_npz
 from sbcflow.levels import LEVELS, coverage_column
 from sbcflow.notebook.run import Run
 from sbcflow.notebook.tables import read_table
+from sbcflow.params import is_reference
 from sbcflow.scoring import rank_of
 from sbcflow.sweep.layout import AGGREGATE, CONFIGS, DRAWS
 
@@ -59,7 +60,15 @@ class Sweep(Run):
 
     @property
     def n_draws(self) -> int:
-        """The number of draws of each fit."""
+        """The number of draws of each fit.
+
+        Raises:
+            ArtifactError: the estimator is the user's own, and the sweep kept no draws to tell.
+        """
+        if is_reference(self.params.get("estimator", "")):
+            first = self.configs[0]
+            self._check_draws([first])
+            return int(read_npz(self.path / _draws_file(first))["draws"].shape[1])
         n_draws: int = self.params["inference"]["n_draws"]
         return n_draws
 
