@@ -18,6 +18,7 @@ from sbcflow.doctor.finding import State
 from sbcflow.errors import EstimationError, OwnCodeError, ParamsError
 from sbcflow.estimators import make_estimator
 from sbcflow.generators import make_family
+from sbcflow.inspection.replay import replay
 from sbcflow.own.load import load_own
 from sbcflow.own.reference import Reference, find, load
 from sbcflow.params import parse
@@ -63,6 +64,17 @@ def test_a_config_is_fitted_with_own_code_from_end_to_end(name: str, tmp_path: P
     assert summary["ingredients"]["own"] == {"estimator": {"n_draws": 300}}
     assert name in summary["ingredients"]["source"]
     assert "inference" not in summary["ingredients"]
+
+
+def test_a_replay_finds_own_code_and_its_files_from_elsewhere(name: str, tmp_path: Path) -> None:
+    """A replay works in a folder that goes away, where none of the project's files are."""
+    write_module(tmp_path, name, ("import numpy as np\n", f"import numpy as np\n\nimport {name}_helper\n"))
+    (tmp_path / f"{name}_helper.py").write_text("X = 1\n")
+    (tmp_path / "table.csv").write_text("a\n")
+    params = own_params(name, files=["table.csv"])
+    recorded = read_sealed(fit_config(params, "train", 0))
+    assert {name, f"{name}_helper", "table.csv"} <= recorded["ingredients"]["source"].keys()
+    assert replay(params, "train", "0", lambda _: None).is_same
 
 
 def test_own_intervals_of_an_exact_posterior_cover(name: str, tmp_path: Path) -> None:

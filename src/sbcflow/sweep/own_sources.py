@@ -40,7 +40,7 @@ def own_sources(params: Params, sweep: SweepSettings) -> OwnSources:
         ParamsError: a file of ``own.files`` is missing or lies outside the project.
     """
     names = tuple(name for name in (sweep.generator_family, params.estimator) if is_reference(name))
-    return _sources(names, params.own.files, Path.cwd()) if names else NOTHING
+    return _sources(names, params.own.files) if names else NOTHING
 
 
 def check_own_sources(params: Params) -> None:
@@ -53,8 +53,10 @@ def check_own_sources(params: Params) -> None:
         own_sources(params, sweep)
 
 
+# Looked at once: a process has one project, also where it works in another folder for a while (a replay).
 @cache
-def _sources(names: tuple[str, ...], files: tuple[str, ...], project: Path) -> OwnSources:
+def _sources(names: tuple[str, ...], files: tuple[str, ...]) -> OwnSources:
+    project = Path.cwd()
     references = [Reference.parse(name) for name in names]
     modules: dict[str, Path] = {}
     for reference in references:
