@@ -18,7 +18,6 @@ WRITERS: Mapping[str, tuple[set[str], str]] = {
     "devices.py": ({"os.open"}, "a lock file, which holds nothing"),
     "doctor/machine.py": ({"tempfile.TemporaryFile"}, "a nameless file, gone at once, to try a lock on"),
     "explore/workflow.py": ({"log_path(planned.name).open"}, "a log, which grows as it is read"),
-    "inspection/replay.py": ({"tempfile.TemporaryDirectory"}, "a folder that goes away with the replay"),
     "locks.py": ({"os.open"}, "a lock file, which holds nothing"),
     "plots/style.py": ({"super().savefig"}, "a figure where its user saves it; none of a run's files"),
     "project/new.py": ({"(folder / SLURM).symlink_to"}, "a link, which holds nothing"),

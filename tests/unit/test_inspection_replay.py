@@ -231,7 +231,7 @@ def test_a_fit_that_fails_leads_back_to_the_folder(
     def fail(*_: object) -> None:
         raise ParamsError("no")
 
-    monkeypatch.setattr(replay_module, "fit_config", fail)
+    monkeypatch.setattr(replay_module, "run_config", fail)
     with pytest.raises(ParamsError, match="no"):
         _replay(params)
     assert Path.cwd() == folder

@@ -66,8 +66,7 @@ def test_a_config_is_fitted_with_own_code_from_end_to_end(name: str, tmp_path: P
     assert "inference" not in summary["ingredients"]
 
 
-def test_a_replay_finds_own_code_and_its_files_from_elsewhere(name: str, tmp_path: Path) -> None:
-    """A replay works in a folder that goes away, where none of the project's files are."""
+def test_a_replay_has_own_code_and_its_files(name: str, tmp_path: Path) -> None:
     write_module(tmp_path, name, ("import numpy as np\n", f"import numpy as np\n\nimport {name}_helper\n"))
     (tmp_path / f"{name}_helper.py").write_text("X = 1\n")
     (tmp_path / "table.csv").write_text("a\n")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import chdir
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +13,10 @@ from numpy.typing import NDArray
 
 from sbcflow.errors import ArtifactError, ParamsError
 from sbcflow.experiment.params.overrides import flatten
-from sbcflow.files import read_npz
+from sbcflow.files import json_bytes, read_npz
 from sbcflow.inspection.values import Difference, differences
-from sbcflow.own.load import load_own
 from sbcflow.params import Params, SweepKind
-from sbcflow.sweep.fit import fit_config
+from sbcflow.sweep.fit import run_config
 from sbcflow.sweep.layout import draws_path, parse_config_id, summary_path
 from sbcflow.sweep.plan import PlannedConfig, plan_config
 from sbcflow.sweep.summary import read_summary
@@ -92,7 +90,7 @@ class Replay:
 
 
 def replay(params: Params, kind: SweepKind, config: str, say: Callable[[str], None]) -> Replay:
-    """Fit a config, named by its id or its index, in a folder that goes away, and compare.
+    """Fit a config, named by its id or its index, and compare; nothing is written.
 
     Raises:
         ParamsError: the plan has no such index.
@@ -103,11 +101,8 @@ def replay(params: Params, kind: SweepKind, config: str, say: Callable[[str], No
     before = _draws(sweep.id, planned) if sweep.save_samples else {}
     took = recorded["timings"]["wall_seconds"]
     say(f"{sweep.id} {planned.config_id}: fitting it again; it took {took:.1f} s")
-    load_own(params)  # found from this folder
-    with tempfile.TemporaryDirectory(prefix="sbcflow-replay-") as folder, chdir(folder):
-        fit_config(params, kind, planned.index)
-        replayed = read_summary(sweep, planned)
-        after = _draws(sweep.id, planned) if sweep.save_samples else {}
+    summary, after = run_config(params, kind, planned.index)
+    replayed = json.loads(json_bytes(summary))  # as a file would have it
     compared = _compared(recorded)
     return Replay(
         run_id=sweep.id,

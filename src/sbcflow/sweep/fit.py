@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sbcflow.data import Simulation, average_effects, everybody, segments_of
 from sbcflow.estimators import Posterior, make_estimator
@@ -41,32 +42,44 @@ class FittedConfig:
 def fit_config(params: Params, kind: SweepKind, index: int) -> Path:
     """Fit the config at ``index`` of a sweep and write its files; the summary comes last.
 
-    Returns the summary's path. What is in it (contract: DESIGN, Files of a sweep) depends on the
-    config alone, but for ``timings``, ``device`` and ``execution``.
+    Returns the summary's path. What is in it (contract: DESIGN, Files of a sweep) is that of
+    :func:`run_config`, and the checksum of the draws.
+    """
+    run_id, config_id = params.sweeps()[kind].id, plan_config(params, kind, index).config_id
+    summary, arrays = run_config(params, kind, index)
+    draws = draws_path(run_id, config_id)
+    if arrays:
+        write_npz(draws, **arrays)
+    path = summary_path(run_id, config_id)
+    write_summary(path, {**summary, "draws_sha256": sha256_of(draws) if arrays else None})
+    return path
+
+
+def run_config(params: Params, kind: SweepKind, index: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Fit the config at ``index`` of a sweep and return what its files are made of; nothing is written.
+
+    That is its summary, as JSON values, which depends on the config alone but for ``timings``, ``device`` and
+    ``execution``; and the arrays of draws.npz, none where the sweep keeps no draws.
     """
     sweep, execution = params.sweeps()[kind], Execution()
     planned = plan_config(params, kind, index)
     fitted = _fit(params, planned)
-    draws = draws_path(sweep.id, planned.config_id)
-    if sweep.save_samples:
-        points = fitted.simulation.test_points
-        write_npz(
-            draws,
-            draws=fitted.cate,
-            truth=fitted.simulation.test_cate,
-            covariates=points.covariates.values,
-            arm=points.arm,
-        )
-    path = summary_path(sweep.id, planned.config_id)
-    checksum = sha256_of(draws) if sweep.save_samples else None
     summary = {
         **summarise(params, planned, fitted),
         "ingredients": context_ingredients(params, sweep),
-        "draws_sha256": checksum,
         "execution": execution.record(),
     }
-    write_summary(path, summary)
-    return path
+    return summary, _arrays(fitted) if sweep.save_samples else {}
+
+
+def _arrays(fitted: FittedConfig) -> dict[str, NDArray[Any]]:
+    points = fitted.simulation.test_points
+    return {
+        "draws": fitted.cate,
+        "truth": fitted.simulation.test_cate,
+        "covariates": points.covariates.values,
+        "arm": points.arm,
+    }
 
 
 def _fit(params: Params, planned: PlannedConfig) -> FittedConfig:

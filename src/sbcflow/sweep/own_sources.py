@@ -53,7 +53,6 @@ def check_own_sources(params: Params) -> None:
         own_sources(params, sweep)
 
 
-# Looked at once: a process has one project, also where it works in another folder for a while (a replay).
 @cache
 def _sources(names: tuple[str, ...], files: tuple[str, ...]) -> OwnSources:
     project = Path.cwd()
