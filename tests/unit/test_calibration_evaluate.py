@@ -17,7 +17,7 @@ from sbcflow.calibration.comparison import (
     judge,
 )
 from sbcflow.calibration.coverage_curve import CoverageCurve
-from sbcflow.calibration.evaluate import TestFit, crps_of_method, score_test_fits
+from sbcflow.calibration.evaluate import TestFit, crps_of, methods_of, score_test_fits
 from sbcflow.calibration.groups import rate_band
 from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.calibration.regime import Range, Regime
@@ -70,13 +70,13 @@ def test_crps_of_raw_gaussian_intervals_is_the_closed_form(truth):
     """Within 1e-3: the grid's midpoint rule and 20,000 draws."""
     closed = truth * (2 * norm.cdf(truth) - 1) + 2 * norm.pdf(truth) - 1 / np.sqrt(np.pi)
     grid = norm.ppf((np.arange(20_000) + 0.5) / 20_000)[None, :]
-    found = crps_of_method(correction(), "raw", grid, np.array([truth]))
+    found = crps_of(methods_of(correction())["raw"](grid), np.array([truth]))
     assert found == pytest.approx(closed, rel=1e-3)
 
 
 def test_raw_scores_are_those_of_the_fit():
     fit = sweep_of(n_fits=1)[0]
-    scored = score_test_fits([fit], correction(0.6)).fits[0]
+    scored = score_test_fits([fit], methods_of(correction(0.6))).fits[0]
     own = score_fit(fit.draws, fit.truth)
     for a, level in enumerate(LEVELS):
         assert scored.coverage[0, a] == own[f"coverage_{100 * level:.6g}".replace(".", "")]
@@ -96,7 +96,7 @@ def test_fits_are_taken_one_at_a_time_and_not_kept():
             yield _tracked(made)
             alive.append(sum(draws() is not None for draws in made))
 
-    kept = score_test_fits(stream(), correction()).fits
+    kept = score_test_fits(stream(), methods_of(correction())).fits
     assert len(kept) == len(made) == 4
     assert max(alive) <= 2
     assert not any(draws() is not None for draws in made)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbcflow.calibration import layered
+from sbcflow.calibration import intervals
 from sbcflow.calibration.coverage_curve import CoverageCurve
 from sbcflow.calibration.layered import COVERAGE_FILE, METHODS, SCALE_FAMILY_FILE, LayeredCorrection
 from sbcflow.calibration.regime import Range, Regime
@@ -69,7 +69,7 @@ def test_asking_for_more_than_the_curve_reached_is_said():
 
 def test_many_rows_are_read_block_by_block(monkeypatch):
     whole = correction().intervals(DRAWS, 0.95)
-    monkeypatch.setattr(layered, "BLOCK_VALUES", 1200)
+    monkeypatch.setattr(intervals, "BLOCK_VALUES", 1200)
     parts = correction().intervals(DRAWS, 0.95)
     np.testing.assert_array_equal(whole.lower, parts.lower)
     np.testing.assert_array_equal(whole.upper, parts.upper)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sbcflow.calibration.layered import Intervals, LayeredCorrection
+from sbcflow.calibration.intervals import Intervals
+from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.errors import DataError
 from sbcflow.files import read_npz, replacing
 from sbcflow.manifest import MANIFEST_FILE, check_files

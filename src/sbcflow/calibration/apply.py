@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sbcflow.calibration.layered import Intervals, LayeredCorrection
+from sbcflow.calibration.intervals import Intervals
+from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.errors import DataError
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from sbcflow.calibration.layered import METHODS, LayeredCorrection, Rule
+from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.data import Float32Array, FloatArray
 from sbcflow.errors import ArtifactError, DataError
 from sbcflow.levels import LEVELS
@@ -16,6 +16,11 @@ from sbcflow.scoring import checked_truth, covers, interval_score, order_draws
 # The CRPS is an integral over central levels; the midpoint rule on 200 of them, 0.0025 to 0.9975, is
 # within 1e-3 relative of the closed form for a Gaussian (tests/unit/test_calibration_evaluate.py).
 CRPS_LEVELS: tuple[float, ...] = tuple((k + 0.5) / 200 for k in range(200))
+
+Ends = tuple[FloatArray, FloatArray]
+# A method looks at a fit's draws (n_points, n_draws), ascending; what it returns gives the ends at a level.
+Reading = Callable[[float], Ends]
+Method = Callable[[FloatArray], Reading]
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class FitScores:
     """What is kept of a test fit.
 
     ``coverage``, ``width`` and ``score`` (interval score) have shape (n_methods, n_levels) float64, in
-    the order of ``METHODS`` and ``LEVELS``, averaged over test points; ``crps`` (n_methods,).
+    the order of the methods and of ``LEVELS``, averaged over test points; ``crps`` (n_methods,).
     """
 
     config_id: str
@@ -65,7 +70,16 @@ class TestScores:
     n_excluded: int
 
 
-def score_test_fits(fits: Iterable[TestFit], correction: LayeredCorrection) -> TestScores:
+def methods_of(correction: LayeredCorrection) -> dict[str, Method]:
+    """Return the methods of a layered correction by name, in the order of ``METHODS``."""
+
+    def method(name: str) -> Method:
+        return lambda ordered: lambda level: correction.rule(level, name).read(ordered)
+
+    return {name: method(name) for name in METHODS}
+
+
+def score_test_fits(fits: Iterable[TestFit], methods: Mapping[str, Method]) -> TestScores:
     """Score each converged test fit under each method, holding one fit's draws at a time.
 
     Raises:
@@ -74,7 +88,7 @@ def score_test_fits(fits: Iterable[TestFit], correction: LayeredCorrection) -> T
     scored, n_excluded = [], 0
     for fit in fits:
         if fit.converged:
-            scored.append(score_test_fit(fit, correction))
+            scored.append(score_test_fit(fit, methods))
         else:
             n_excluded += 1
     if not scored:
@@ -84,7 +98,7 @@ def score_test_fits(fits: Iterable[TestFit], correction: LayeredCorrection) -> T
     return TestScores(tuple(scored), n_excluded)
 
 
-def score_test_fit(fit: TestFit, correction: LayeredCorrection) -> FitScores:
+def score_test_fit(fit: TestFit, methods: Mapping[str, Method]) -> FitScores:
     """Score one fit under each method.
 
     Raises:
@@ -92,11 +106,10 @@ def score_test_fit(fit: TestFit, correction: LayeredCorrection) -> FitScores:
     """
     try:
         ordered, truth = order_draws(fit.draws), checked_truth(fit.truth, len(fit.draws))
+        seen = [method(ordered) for method in methods.values()]
     except DataError as error:
         raise ArtifactError(f"config {fit.config_id}: {error}") from None
-    at_levels = np.array(
-        [[_scores(correction.rule(a, m), ordered, truth, a) for a in LEVELS] for m in METHODS]
-    )
+    at_levels = np.array([[_scores(ends(a), truth, a) for a in LEVELS] for ends in seen])
     return FitScores(
         config_id=fit.config_id,
         n_visitors=fit.n_visitors,
@@ -105,13 +118,11 @@ def score_test_fit(fit: TestFit, correction: LayeredCorrection) -> FitScores:
         coverage=at_levels[:, :, 0],
         width=at_levels[:, :, 1],
         score=at_levels[:, :, 2],
-        crps=np.array([crps_of_method(correction, method, ordered, truth) for method in METHODS]),
+        crps=np.array([crps_of(ends, truth) for ends in seen]),
     )
 
 
-def crps_of_method(
-    correction: LayeredCorrection, method: str, ordered: FloatArray, truth: FloatArray
-) -> float:
+def crps_of(ends: Reading, truth: FloatArray) -> float:
     """Return the mean CRPS of the predictive distribution that a method's central intervals define.
 
     CRPS is 2 times the integral of the pinball loss over all quantiles (Gneiting & Ranjan 2011); the two
@@ -119,15 +130,13 @@ def crps_of_method(
     (Bracher et al. 2021), so CRPS is the integral over a of (1-a)/2 IS_a: the midpoint rule on
     ``CRPS_LEVELS``, the same for every method. In the truth's unit; smaller is better.
     """
-    losses = [
-        (1.0 - a) / 2.0 * _scores(correction.rule(a, method), ordered, truth, a)[2] for a in CRPS_LEVELS
-    ]
+    losses = [(1.0 - a) / 2.0 * _scores(ends(a), truth, a)[2] for a in CRPS_LEVELS]
     return float(np.mean(losses))
 
 
-def _scores(rule: Rule, ordered: FloatArray, truth: FloatArray, level: float) -> tuple[float, float, float]:
-    """Coverage, mean width and mean interval score of a rule's intervals, as intervals at ``level``."""
-    lower, upper = rule.read(ordered)
+def _scores(ends: Ends, truth: FloatArray, level: float) -> tuple[float, float, float]:
+    """Coverage, mean width and mean interval score of intervals, as intervals at ``level``."""
+    lower, upper = ends
     return (
         float(np.mean(covers(lower, upper, truth))),
         float(np.mean(upper - lower)),

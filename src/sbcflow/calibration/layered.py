@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from sbcflow.calibration.artifact import parsed
 from sbcflow.calibration.coverage_curve import CoverageCurve
 from sbcflow.calibration.fields import mapping, text, whole_number
+from sbcflow.calibration.intervals import Intervals, row_blocks
 from sbcflow.calibration.regime import Regime
 from sbcflow.calibration.scale_family import ScaleFamily
 from sbcflow.data import FloatArray
@@ -21,23 +22,6 @@ from sbcflow.scoring import Draws, central_interval, order_draws
 
 COVERAGE_FILE = "coverage_correction.json"
 SCALE_FAMILY_FILE = "scale_family_correction.json"
-
-# Draws are sorted as float64 in blocks of rows: 64 MiB at a time, however many visitors there are.
-BLOCK_VALUES = 8 * 2**20
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """Intervals, ``lower`` and ``upper`` float64, and the ``regime`` that gave them.
-
-    Their shape is that of the draws less its last axis: (n_points,) of draws (n_points, n_draws).
-    """
-
-    lower: FloatArray
-    upper: FloatArray
-    regime: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +83,7 @@ class LayeredCorrection:
             DataError: draws of another shape, fewer than 2 a point, or not finite.
         """
         rule = self.rule(level, method)
-        ends = [rule.read(order_draws(block)) for block in _row_blocks(draws)]
+        ends = [rule.read(order_draws(block)) for block in row_blocks(draws)]
         lower, upper = (np.concatenate(end) for end in zip(*ends, strict=True))
         return Intervals(lower, upper, rule.regime)
 
@@ -150,20 +134,14 @@ class LayeredCorrection:
                 come from different sweeps; one line that names the file.
         """
         folder = Path(directory)
-        parts = _parsed(folder / COVERAGE_FILE, _coverage_part)
-        scale, trained_on = _parsed(folder / SCALE_FAMILY_FILE, _scale_part)
+        parts = parsed(folder / COVERAGE_FILE, _coverage_part)
+        scale, trained_on = parsed(folder / SCALE_FAMILY_FILE, _scale_part)
         if trained_on != parts["trained_on"]:
             raise ArtifactError(
                 f"{folder / SCALE_FAMILY_FILE}: trained_on is {trained_on}, but {COVERAGE_FILE} says "
                 f"{parts['trained_on']}; both must come from one train sweep"
             )
         return cls(scale=scale, **parts)
-
-
-def _row_blocks(draws: Draws) -> list[Draws]:
-    """Views of consecutive rows, at least one, so that a wrong shape still meets its check."""
-    n_blocks = max(1, min(len(draws), -(-draws.size // BLOCK_VALUES)))
-    return np.array_split(draws, n_blocks)
 
 
 def _raw_rule(_: LayeredCorrection, level: float) -> Rule:
@@ -205,17 +183,3 @@ def _coverage_part(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _scale_part(values: Mapping[str, Any]) -> tuple[ScaleFamily, str]:
     return ScaleFamily.from_json(values), text(values, "trained_on")
-
-
-def _parsed(path: Path, parse: Callable[[Mapping[str, Any]], T]) -> T:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(values, Mapping):
-            raise ArtifactError("must hold a JSON object")
-        return parse(values)
-    except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{path}: no such file; a correction's folder holds it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path}: not valid JSON: {error}") from None
-    except ArtifactError as error:
-        raise ArtifactError(f"{path}: {error}") from None

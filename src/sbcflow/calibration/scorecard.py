@@ -12,7 +12,7 @@ import pandas as pd
 
 from sbcflow.calibration.bootstrap import CONFIDENCE, interval_over_fits
 from sbcflow.calibration.comparison import COVERAGE_ERROR, Comparison, compare, coverage_error, judge
-from sbcflow.calibration.evaluate import CRPS_LEVELS, TestFit, TestScores, score_test_fits
+from sbcflow.calibration.evaluate import CRPS_LEVELS, TestFit, TestScores, methods_of, score_test_fits
 from sbcflow.calibration.groups import Group, groups_of
 from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.data import FloatArray
@@ -77,7 +77,7 @@ def evaluate(
     Raises:
         ArtifactError: no converged fit, or one whose draws or truth cannot be scored, by name.
     """
-    scores = score_test_fits(fits, correction)
+    scores = score_test_fits(fits, methods_of(correction))
     table = _table(scores, settings)
     return Scorecard(table, _curves(table), _summary(scores, table, correction, settings))
 

@@ -13,7 +13,7 @@ from sbcflow.cli.explore import explore_command
 from sbcflow.cli.help import APPLY, CHECK, EXPERIMENTS, OVERVIEW, RUN, example
 from sbcflow.cli.project import new_command, sources_command
 from sbcflow.cli.report import report_command
-from sbcflow.cli.runs import scorecard_command, validate_command
+from sbcflow.cli.runs import compare_corrections_command, scorecard_command, validate_command
 from sbcflow.cli.sweeps import explain_command, replay_command, status_command
 from sbcflow.errors import SbcflowError
 
@@ -26,6 +26,7 @@ CALIBRATE = (
     "sbcflow calibrate --draws draws.npz --correction runs/pilot-corrections \\",
     "  --level 0.9 --out intervals.csv",
 )
+COMPARE = ("sbcflow compare-corrections shop-train shop-test --out rivals.csv",)
 EXPLORE = ("sbcflow explore --set model.severity.shift_sd=0.25,0.5 --jobs 2",)
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ for name, command, panel, usage in (
     ("explain", explain_command, RUN, ("sbcflow explain train_sweep",)),
     ("replay", replay_command, RUN, ("sbcflow replay pilot-train 7",)),
     ("scorecard", scorecard_command, RUN, ("sbcflow scorecard runs/pilot-evaluation",)),
+    ("compare-corrections", compare_corrections_command, RUN, COMPARE),
     ("report", report_command, RUN, ("sbcflow report runs/pilot-evaluation",)),
     ("analyze", analyze_command, APPLY, ANALYZE),
     ("calibrate", calibrate_command, APPLY, CALIBRATE),

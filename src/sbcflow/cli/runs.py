@@ -53,3 +53,32 @@ def scorecard_command(
     folder = run_dir or folder_of(load(params).evaluate_layered.id)
     card = Scorecard.load(folder)
     echo({"summary": card.summary, "table": rows(card.table)}, render(card), as_json)
+
+
+def compare_corrections_command(
+    train: Annotated[str, typer.Argument(metavar="TRAIN", help="The run id of the sweep to fit on.")],
+    test: Annotated[str, typer.Argument(metavar="TEST", help="The run id of the sweep to score on.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A csv to write: all levels, with intervals.")
+    ] = None,
+    params: ParamsOption = PARAMS_FILE,
+    as_json: Json = False,
+) -> None:
+    """Fit every correction on one sweep and score it on another: raw, layered, regime and their rivals.
+
+    Both sweeps need save_samples: true. The corrections' settings are those of params.yaml.
+    """
+    from sbcflow.calibration.rivals.render import render_rivals
+    from sbcflow.files import replacing
+    from sbcflow.params import load
+    from sbcflow.sweep.rivals import compare_corrections
+
+    values = load(params)
+    compared = compare_corrections(train, test, values.fit_corrections, values.evaluate_layered)
+    if out is not None:
+        with replacing(out) as stream:
+            compared.table.to_csv(stream, index=False, lineterminator="\n")
+    head = f"Fitted on {compared.n_train} fits of {train}, scored on {compared.n_test} fits of {test}"
+    text = render_rivals(compared.table, head) + "".join(f"note: {note}\n" for note in compared.notes)
+    plain = {"n_train": compared.n_train, "n_test": compared.n_test, "notes": compared.notes}
+    echo(plain | {"table": rows(compared.table)}, text, as_json)

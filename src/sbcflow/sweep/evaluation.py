@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
 from sbcflow import manifest
-from sbcflow.calibration.evaluate import TestFit
 from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.calibration.scorecard import Scorecard, evaluate
 from sbcflow.errors import ArtifactError
-from sbcflow.files import read_npz, replacing, write_json
+from sbcflow.files import replacing, write_json
 from sbcflow.params import Params
 from sbcflow.scoring import SCORED_LEVEL
 from sbcflow.sweep.layout import (
     COVERAGE_CORRECTION,
     SCALE_FAMILY_CORRECTION,
-    aggregate_path,
     coverage_by_template_path,
     coverage_curve_path,
-    draws_path,
     manifest_path,
     metrics_path,
     run_dir,
     scorecard_csv_path,
     scorecard_json_path,
 )
-from sbcflow.sweep.plan import config_seeds
 from sbcflow.sweep.record import making, write_manifest
-from sbcflow.terminal import track
+from sbcflow.sweep.samples import read_fits
+from sbcflow.sweep.seeds import check_disjoint, proven_seeds
 
 
 def write_evaluation(params: Params) -> None:
@@ -43,7 +39,7 @@ def write_evaluation(params: Params) -> None:
     settings = params.evaluate_layered
     lineage = prove_lineage(params)
     correction = _read_correction(params.fit_corrections.id)
-    scorecard = evaluate(read_test_fits(params.test_sweep.id), correction, settings)
+    scorecard = evaluate(read_fits(params.test_sweep.id, "evaluating"), correction, settings)
     with making(settings.id):
         _write_scorecard(settings.id, scorecard)
         write_manifest(
@@ -77,10 +73,9 @@ def prove_lineage(params: Params) -> dict[str, Any]:
                 f"{path}: names the train sweep {experiment_id}, but {params.train_sweep.id} is "
                 f"{train['experiment_id']}; run the stage again"
             )
-    train_seeds = _proven_seeds(params.train_sweep.id, train)
-    test_seeds = _proven_seeds(params.test_sweep.id, test)
-    if shared := train_seeds & test_seeds:
-        raise ArtifactError(f"train and test sweep share {len(shared)} seeds, such as {min(shared)}")
+    train_seeds = proven_seeds(params.train_sweep.id, train)
+    test_seeds = proven_seeds(params.test_sweep.id, test)
+    check_disjoint(train_seeds, test_seeds)
     return {
         "train": train["experiment_id"],
         "test": test["experiment_id"],
@@ -89,45 +84,6 @@ def prove_lineage(params: Params) -> dict[str, Any]:
         "n_test_seeds": len(test_seeds),
         "n_shared_seeds": 0,
     }
-
-
-def _proven_seeds(run_id: str, sweep_manifest: manifest.Manifest) -> set[int]:
-    """The seeds that a manifest's master seed makes, which must be those of the sweep's table."""
-    calibration = sweep_manifest["pytyche"]["calibration"]
-    seeds = config_seeds(
-        calibration["master_seed"],
-        calibration["sweep_kind"],
-        calibration["n_configs"],
-        calibration["scales"],
-    )
-    path = aggregate_path(run_id)
-    manifest.check_files(run_dir(run_id), path.name)
-    if list(seeds) != pd.read_csv(path)["config_seed"].tolist():
-        raise ArtifactError(f"{path}: config_seed is not what its manifest's master_seed makes")
-    return set(seeds)
-
-
-def read_test_fits(run_id: str) -> Iterator[TestFit]:
-    """Yield the fits of a test sweep, draws included, one at a time.
-
-    Raises:
-        ArtifactError: the table or a fit's draws are missing, or not what the manifest lists.
-    """
-    rows = pd.read_csv(aggregate_path(run_id)).to_dict(orient="records")
-    paths = [draws_path(run_id, str(row["config_id"])) for row in rows]
-    root = run_dir(run_id)
-    manifest.check_files(root, *(path.relative_to(root).as_posix() for path in paths))
-    for row, path in track(zip(rows, paths, strict=True), f"evaluating {run_id}", len(rows)):
-        samples = read_npz(path)
-        yield TestFit(
-            config_id=str(row["config_id"]),
-            n_visitors=int(row["n_visitors"]),
-            template=str(row["template"]),
-            conversion_rate=float(row["diagnostics.conversion_rate"]),
-            converged=bool(row["diagnostics.converged"]),
-            draws=samples["draws"],
-            truth=samples["truth"],
-        )
 
 
 def _read_correction(run_id: str) -> LayeredCorrection:

@@ -1,0 +1,31 @@
+"""Intervals as corrections give them, and draws in blocks that fit in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sbcflow.data import FloatArray
+from sbcflow.scoring import Draws
+
+# Draws are sorted as float64 in blocks of rows: 64 MiB at a time, however many visitors there are.
+BLOCK_VALUES = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Intervals, ``lower`` and ``upper`` float64, and the ``regime`` that gave them.
+
+    Their shape is that of the draws less its last axis: (n_points,) of draws (n_points, n_draws).
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+    regime: str
+
+
+def row_blocks(draws: Draws) -> list[Draws]:
+    """Views of consecutive rows, at least one, so that a wrong shape still meets its check."""
+    n_blocks = max(1, min(len(draws), -(-draws.size // BLOCK_VALUES)))
+    return np.array_split(draws, n_blocks)

@@ -1,0 +1,154 @@
+"""The correction by regime: intervals moved and scaled by what a posterior shows, then by depth of truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sbcflow.calibration.artifact import parsed
+from sbcflow.calibration.fields import mapping, text, whole_number
+from sbcflow.calibration.intervals import Intervals, row_blocks
+from sbcflow.calibration.regime.conformal import Cutoffs
+from sbcflow.calibration.regime.hull import Observed, Regime
+from sbcflow.calibration.regime.location_scale import LocationScale
+from sbcflow.calibration.regime.observables import heterogeneity_of, moments, observe
+from sbcflow.calibration.regime.shape import Shape
+from sbcflow.data import FloatArray
+from sbcflow.errors import ArtifactError, ParamsError
+from sbcflow.scoring import Draws, central_interval, order_draws
+
+REGIME_FILE = "regime_correction.json"
+SCHEMA_VERSION = 1
+# The sample of a fit's points that its heterogeneity is taken from: as many as a sweep tests.
+N_SAMPLE = 500
+
+Ends = tuple[FloatArray, FloatArray]
+
+
+@dataclass(frozen=True)
+class RegimeCorrection:
+    """A correction by regime, fitted on a train sweep.
+
+    ``regression``, ``shape`` and ``cutoffs`` make the intervals; ``hull`` are the ranges that they hold for.
+    ``trained_on`` is the experiment_id of the train sweep, ``n_learnt`` how many of its fits regression
+    and shape were learnt on, ``n_excluded`` how many did not converge; ``fitted_by`` the estimator's name and
+    settings, None where the file does not tell.
+    """
+
+    regression: LocationScale
+    shape: Shape
+    cutoffs: Cutoffs
+    hull: Regime
+    trained_on: str
+    n_learnt: int
+    n_excluded: int
+    fitted_by: Mapping[str, Any] | None = None
+
+    def see(self, ordered: FloatArray, heterogeneity: float | None = None) -> Callable[[float], Ends]:
+        """Return what gives the ends (n_points,) of the points' intervals at a level.
+
+        ``ordered`` (n_points, n_draws) float64, each point's draws ascending; ``heterogeneity`` that of the
+        fit they belong to, that of these points where None. Intervals are nested in the level and follow the
+        unit of the draws.
+
+        Raises:
+            DataError: the draws of a point do not spread.
+        """
+        of_fit = heterogeneity_of(ordered) if heterogeneity is None else heterogeneity
+        mean, sd = moments(ordered)
+        location, scale = self.regression.predict(observe(ordered, of_fit))
+
+        def ends(level: float) -> Ends:
+            _check_level(level)
+            tail = self.cutoffs.cutoff(level) / 2
+            lower, upper = (location + scale * self.shape.quantile(p) for p in (tail, 1 - tail))
+            return mean + sd * lower, mean + sd * upper
+
+        return ends
+
+    def intervals(self, draws: Draws, level: float, observed: Observed | None = None) -> Intervals:
+        """Return the intervals whose actual coverage is to be ``level``.
+
+        ``draws`` (n_points, n_draws) floating: points of one fit, whose heterogeneity is taken from up to
+        ``N_SAMPLE`` of them, evenly spaced. ``observed`` is what the experiment shows: outside the hull
+        an end that the correction would move inwards stays where the raw interval has it, and the
+        rule says so; None leaves that unasked.
+
+        Raises:
+            ParamsError: the level is outside (0, 1).
+            DataError: draws of another shape, fewer than 2 a point, not finite, or without spread.
+        """
+        _check_level(level)
+        step = max(1, len(draws) // N_SAMPLE) if draws.ndim == 2 else 1
+        heterogeneity = heterogeneity_of(order_draws(draws[::step]))
+        outside = self.hull.outside(observed) if observed is not None else ()
+        ends = []
+        for block in row_blocks(draws):
+            ordered = order_draws(block)
+            found = self.see(ordered, heterogeneity)(level)
+            ends.append(_no_narrower(found, central_interval(ordered, level)) if outside else found)
+        lower, upper = (np.concatenate(end) for end in zip(*ends, strict=True))
+        return Intervals(lower, upper, self.rule(level, outside))
+
+    def rule(self, level: float, outside: tuple[str, ...] = ()) -> str:
+        """Return what was done, in words, for intervals at ``level``."""
+        done = "regime"
+        if level > self.cutoffs.guaranteed_level:
+            done += f", past the {self.cutoffs.guaranteed_level:g} that {self.cutoffs.n_fits} fits guarantee"
+        if outside:
+            done += f", nowhere narrower than raw: outside the regime in {', '.join(outside)}"
+        return done
+
+    def to_files(self) -> dict[str, dict[str, Any]]:
+        """Return the JSON object of the correction by file name, for whoever writes the run's folder."""
+        told = {} if self.fitted_by is None else {"fitted_by": dict(self.fitted_by)}
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "method": "regime",
+            "regression": self.regression.to_json(),
+            "shape": self.shape.to_json(),
+            "cutoffs": self.cutoffs.to_json(),
+            "regime": self.hull.to_json(),
+            "trained_on": self.trained_on,
+            "n_learnt": self.n_learnt,
+            "n_excluded": self.n_excluded,
+        }
+        return {REGIME_FILE: content | told}
+
+    @classmethod
+    def load(cls, directory: Path | str) -> RegimeCorrection:
+        """Read a correction from a folder that holds its file.
+
+        Raises:
+            ArtifactError: the file is missing, is not JSON, or lacks a key; one line that names it.
+        """
+        return parsed(Path(directory) / REGIME_FILE, cls._from_json)
+
+    @classmethod
+    def _from_json(cls, values: Mapping[str, Any]) -> RegimeCorrection:
+        version = whole_number(values, "schema_version")
+        if version != SCHEMA_VERSION:
+            raise ArtifactError(f"schema_version must be {SCHEMA_VERSION}, got {version}")
+        return cls(
+            regression=LocationScale.from_json(mapping(values, "regression")),
+            shape=Shape.from_json(mapping(values, "shape")),
+            cutoffs=Cutoffs.from_json(mapping(values, "cutoffs")),
+            hull=Regime.from_json(values),
+            trained_on=text(values, "trained_on"),
+            n_learnt=whole_number(values, "n_learnt"),
+            n_excluded=whole_number(values, "n_excluded"),
+            fitted_by=mapping(values, "fitted_by") if "fitted_by" in values else None,
+        )
+
+
+def _no_narrower(ends: Ends, raw: Ends) -> Ends:
+    return np.minimum(ends[0], raw[0]), np.maximum(ends[1], raw[1])
+
+
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise ParamsError(f"level: must lie between 0 and 1, both excluded, got {level:g}")
