@@ -102,7 +102,7 @@ def test_calibrated_draws_stay_so():
 def test_shuffled_labels_give_no_gain(planted, unseen):
     """Observables of other fits tell nothing: scores are those of one scale for all. Their own tell.
 
-    Over ten shuffles the ratio had mean 1.007 and sd 0.03, chance likenesses of 200 fits; 4 of those are allowed.
+    Over ten shuffles the ratio had mean 1.007 and sd 0.03, chance likenesses of 200 fits; 4 sd are allowed.
     """
     train = errors(fits_of(1, N_TRAIN, by_spread))
     order = np.random.default_rng(5).permutation(N_TRAIN)
@@ -189,8 +189,8 @@ TAILS = {
 )
 def test_quantiles_far_out_are_those_of_the_distribution(name, level, chance):
     """Within 4 relative standard errors at 2,000 exceedances of xi = 0.3: xi's own is 1.3/sqrt(2000), and
-    the log quantile moves with it by 0.7 (0.99) to 2.2 (0.9995) times as much. A normal's tail is lighter than
-    the lightest allowed, so there the quantile errs on the wide side, by under 0.15.
+    the log quantile moves with it by 0.7 (0.99) to 2.2 (0.9995) times as much. A normal's tail is lighter
+    than the lightest allowed, so there the quantile errs on the wide side, by under 0.15.
     """
     sample, exact, xi = TAILS[name]
     shape = fit_shape(sample(size=40_000, random_state=10))

@@ -76,12 +76,16 @@ def calibrate_command(
     correction: Annotated[Path, typer.Option(metavar="DIR", help="The folder of a fitted correction.")],
     level: Annotated[float, typer.Option(metavar="L", help="The wanted coverage, between 0 and 1.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The csv to write: columns lower, upper.")],
+    method: Annotated[
+        str,
+        typer.Option(metavar="M", help="layered, or regime: by what the posteriors of one fit show."),
+    ] = "layered",
     as_json: Json = False,
 ) -> None:
     """Write the calibrated interval of each point's posterior draws."""
     from sbcflow.analysis.calibrate import calibrate_file
 
-    intervals = calibrate_file(draws, correction, level, out)
+    intervals = calibrate_file(draws, correction, level, out, method)
     n_intervals = len(intervals.lower)
     plain = {"out": str(out), "intervals": n_intervals, "level": level, "rule": intervals.regime}
     echo(plain, f"{out}: {n_intervals} intervals at {level:g}, rule: {intervals.regime}\n", as_json)

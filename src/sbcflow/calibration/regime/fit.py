@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sbcflow.calibration.evaluate import TestFit
 from sbcflow.calibration.regime.conformal import fit_cutoffs
 from sbcflow.calibration.regime.correction import RegimeCorrection
 from sbcflow.calibration.regime.hull import Regime
@@ -15,7 +16,8 @@ from sbcflow.calibration.regime.location_scale import LocationScale, fit_locatio
 from sbcflow.calibration.regime.observables import OBSERVABLES, heterogeneity_of, moments, observe
 from sbcflow.calibration.regime.shape import fit_shape
 from sbcflow.data import FloatArray
-from sbcflow.errors import ArtifactError
+from sbcflow.errors import ArtifactError, DataError
+from sbcflow.scoring import checked_truth, order_draws
 
 # A third of the fits is learnt on, the rest calibrates. With fewer fits than these neither says enough to
 # beat the layered rule (docs/decisions/0017).
@@ -40,6 +42,20 @@ def errors_of(ordered: FloatArray, truth: FloatArray) -> FitErrors:
     """
     mean, sd = moments(ordered)
     return FitErrors(observe(ordered, heterogeneity_of(ordered)), (truth - mean) / sd)
+
+
+def errors_of_fits(fits: Iterable[TestFit]) -> Iterator[FitErrors]:
+    """Yield what is kept of each converged fit of a sweep.
+
+    Raises:
+        ArtifactError: draws or truth that cannot be used, naming the config.
+    """
+    for fit in fits:
+        if fit.converged:
+            try:
+                yield errors_of(order_draws(fit.draws), checked_truth(fit.truth, len(fit.draws)))
+            except DataError as error:
+                raise ArtifactError(f"config {fit.config_id}: {error}") from None
 
 
 def fit_regime(
