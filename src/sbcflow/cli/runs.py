@@ -59,7 +59,8 @@ def compare_corrections_command(
     train: Annotated[str, typer.Argument(metavar="TRAIN", help="The run id of the sweep to fit on.")],
     test: Annotated[str, typer.Argument(metavar="TEST", help="The run id of the sweep to score on.")],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A csv to write: all levels, with intervals.")
+        Path | None,
+        typer.Option(metavar="FILE", help="What to write: a .csv of all levels, or the main ones as .md."),
     ] = None,
     params: ParamsOption = PARAMS_FILE,
     as_json: Json = False,
@@ -68,16 +69,16 @@ def compare_corrections_command(
 
     Both sweeps need save_samples: true. The corrections' settings are those of params.yaml.
     """
-    from sbcflow.calibration.rivals.render import render_rivals
-    from sbcflow.files import replacing
+    from sbcflow.calibration.rivals.render import markdown_rivals, render_rivals
+    from sbcflow.files import write_text
     from sbcflow.params import load
     from sbcflow.sweep.rivals import compare_corrections
 
     values = load(params)
     compared = compare_corrections(train, test, values.fit_corrections, values.evaluate_layered)
     if out is not None:
-        with replacing(out) as stream:
-            compared.table.to_csv(stream, index=False, lineterminator="\n")
+        is_page = out.suffix == ".md"
+        write_text(out, markdown_rivals(compared.table) if is_page else compared.table.to_csv(index=False))
     head = f"Fitted on {compared.n_train} fits of {train}, scored on {compared.n_test} fits of {test}"
     text = render_rivals(compared.table, head) + "".join(f"note: {note}\n" for note in compared.notes)
     plain = {"n_train": compared.n_train, "n_test": compared.n_test, "notes": compared.notes}

@@ -10,7 +10,7 @@ from sbcflow.calibration.comparison import COVERAGE_ERROR
 from sbcflow.calibration.rivals.table import COVERAGE, CRPS_RATIO, SCORE_RATIO, WIDTH_RATIO, WORST_TEMPLATE
 
 SHOWN: tuple[tuple[str, str, float | None, str], ...] = (
-    ("mean |error|", COVERAGE_ERROR, None, ".4f"),
+    ("mean absolute coverage error", COVERAGE_ERROR, None, ".4f"),
     *((f"coverage at {a}", COVERAGE, a, ".4f") for a in (0.5, 0.9, 0.99, 0.999)),
     ("worst template at 0.9", WORST_TEMPLATE, 0.9, ".3f"),
     *((f"interval score at {a}, to raw", SCORE_RATIO, a, ".3f") for a in (0.5, 0.8, 0.9, 0.95, 0.99)),
