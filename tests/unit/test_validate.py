@@ -513,6 +513,13 @@ def test_corrections_of_an_unknown_method(tmp_path):
     assert "scale_family_correction.json: fit_method must be gaussian_scale_lsq" in problems(root)
 
 
+def test_a_correction_by_regime_that_cannot_be(tmp_path):
+    root = write_corrections(tmp_path / "corrections")
+    files.write_json(root / "regime_correction.json", {"schema_version": 2})
+    write_manifest(root, "corrections")
+    assert "regime_correction.json: schema_version must be 1, got 2" in problems(root)
+
+
 def write_evaluation(root: Path) -> Path:
     root.mkdir()
     write_table(root / "scorecard.csv", [{"level": 0.9, "method": "raw", "coverage": 0.85}])

@@ -86,10 +86,13 @@ def _check_checksums(run: Run, listed: Mapping[str, str]) -> None:
 
 def _check_corrections(run: Run) -> None:
     from sbcflow.calibration.layered import LayeredCorrection
+    from sbcflow.calibration.regime.correction import REGIME_FILE, RegimeCorrection
 
     with run.findings.catching():
         LayeredCorrection.load(run.root)
-    run.checked("values of both corrections")
+        if (run.root / REGIME_FILE).exists():
+            RegimeCorrection.load(run.root)
+    run.checked("values of the corrections")
 
 
 def _check_evaluation(run: Run) -> None:
