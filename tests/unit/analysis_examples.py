@@ -10,6 +10,9 @@ import yaml
 from scipy.stats import norm
 
 from sbcflow.calibration.fit import fit_corrections
+from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.calibration.regime.correction import RegimeCorrection
+from sbcflow.calibration.regime.fit import errors_of, fit_regime
 from sbcflow.files import write_json
 from sbcflow.levels import LEVELS, coverage_column
 from sbcflow.params import CorrectionSettings
@@ -50,6 +53,21 @@ def _overlay(values: dict, changes: dict) -> None:
             _overlay(values[name], change)
         else:
             values[name] = change
+
+
+def write_regime_correction(folder: Path, scale: float = 0.5) -> RegimeCorrection:
+    """Write, beside the correction in ``folder``, one by regime: errors are ``scale`` posterior sds."""
+    rng = np.random.default_rng(4)
+    fits = []
+    for _ in range(90):
+        mean = rng.normal(size=30)
+        draws = np.sort(mean[:, None] + rng.normal(size=(30, 200)), axis=1)
+        fits.append(errors_of(draws, mean + scale * rng.normal(size=30)))
+    hull = LayeredCorrection.load(folder).regime
+    correction = fit_regime(fits, hull, seed=1, trained_on=TRAINED_ON)
+    for name, content in correction.to_files().items():
+        write_json(folder / name, content)
+    return correction
 
 
 def write_correction(folder: Path, narrowness: float = 0.8, n_arms: int = 2) -> Path:

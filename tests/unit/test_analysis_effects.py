@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_examples import write_correction
+from analysis_examples import write_correction, write_regime_correction
 
 from sbcflow.analysis import visitors
 from sbcflow.analysis.changes import Widths, kept_raw, on_averages
@@ -20,6 +20,7 @@ from sbcflow.analysis.effects import (
     interval_columns,
     observed_of,
 )
+from sbcflow.analysis.points import layered_points, regime_points
 from sbcflow.analysis.render import NO_CORRECTION, render
 from sbcflow.analysis.visitors import write_visitors
 from sbcflow.calibration.layered import LayeredCorrection
@@ -116,7 +117,7 @@ def test_averages_are_never_narrowed(trial: Trial, tmp_path: Path) -> None:
     """Nor is an interval that the correction would narrow left without its raw ends."""
     too_wide = LayeredCorrection.load(write_correction(tmp_path, narrowness=1.3))
     ordered = np.sort(np.random.default_rng(0).standard_normal((5, 2000)), axis=1)
-    ends = interval_columns(ordered, 0.9, too_wide)
+    ends = interval_columns(ordered, 0.9, too_wide.rule(0.9).read)
     assert (ends["calibrated_lower_90"] > ends["raw_lower_90"]).all()
     table = effect_table(trial, KnownPosterior(), too_wide)
     for suffix in ("50", "80", "90", "95"):
@@ -213,9 +214,9 @@ def test_difference_in_means_of_few_visitors() -> None:
 def test_each_visitor_has_a_row_whatever_the_slices(
     trial: Trial, correction: LayeredCorrection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    widths = write_visitors(tmp_path / "whole.parquet", trial, KnownPosterior(), correction)
+    widths = write_visitors(tmp_path / "whole.parquet", trial, KnownPosterior(), layered_points(correction))
     monkeypatch.setattr(visitors, "SLICE", 40)
-    again = write_visitors(tmp_path / "sliced.parquet", trial, KnownPosterior(), correction)
+    again = write_visitors(tmp_path / "sliced.parquet", trial, KnownPosterior(), layered_points(correction))
     whole, sliced = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("whole", "sliced"))
     pd.testing.assert_frame_equal(whole, sliced)
     assert whole["row"].tolist() == list(range(N))
@@ -231,6 +232,28 @@ def test_each_visitor_has_a_row_whatever_the_slices(
         whole["on.raw_upper_90"], np.arange(N) / 10 + np.quantile(noise, 0.95), atol=1e-5
     )
     assert (whole["on.calibrated_lower_90"] < whole["on.raw_lower_90"]).all()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_visitors_by_regime_are_points_of_one_fit_a_treatment(
+    trial: Trial, tmp_path: Path, inside: bool
+) -> None:
+    """Outside the regime an end that would move in stays raw; the posterior here is twice too wide."""
+    found = write_regime_correction(write_correction(tmp_path / "correction"))
+    rules = regime_points(found, trial, KnownPosterior(), inside=inside)
+    widths = write_visitors(tmp_path / "cate.parquet", trial, KnownPosterior(), rules)
+    table = pd.read_parquet(tmp_path / "cate.parquet")
+    for k, arm in enumerate(("on", "loud"), start=1):
+        points = TestPoints(trial.covariates, np.full(N, k, dtype=np.int32))
+        expected = found.intervals(KnownPosterior().cate(points), 0.9)
+        lower, upper = expected.lower, expected.upper
+        if not inside:
+            lower = np.minimum(lower, table[f"{arm}.raw_lower_90"])
+            upper = np.maximum(upper, table[f"{arm}.raw_upper_90"])
+        np.testing.assert_array_equal(table[f"{arm}.calibrated_lower_90"], lower)
+        np.testing.assert_array_equal(table[f"{arm}.calibrated_upper_90"], upper)
+    assert widths.calibrated is not None
+    assert (widths.calibrated < widths.raw) == inside
 
 
 def test_visitors_without_a_correction_have_null_calibrated_ends(trial: Trial, tmp_path: Path) -> None:

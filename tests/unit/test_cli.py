@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_examples import ROOT, shop, write_correction, write_params
+from analysis_examples import ROOT, shop, write_correction, write_params, write_regime_correction
 
 from sbcflow import cli, runtime
 from sbcflow.calibration.evaluate import TestFit
@@ -292,6 +292,23 @@ def test_analyze_records_what_was_excluded_and_what_was_left(project: Shell, tmp
     assert arguments["features"] == ["age"]
 
 
+def test_analyze_by_regime_says_so_of_visitors_and_records_it(project: Shell, tmp_path: Path) -> None:
+    write_regime_correction(tmp_path / "correction")
+    by_regime = ("--method", "regime", "--correction", "correction", "--out", "out")
+    answer = project(*ANALYZE, *by_regime)
+    assert answer.code == 0, answer.err
+    assert "visitors' intervals follow the rule: regime, past the 0.836 that 60 fits guarantee" in answer.out
+    assert "nowhere narrower than raw: outside the regime" in answer.out
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["params"]["arguments"]["method"] == "regime"
+    assert "regime_correction.json" in manifest["pytyche"]["sbcflow"]["links"]["correction"]
+    assert project("validate", "out").code == 0
+    layered = ("--correction", "correction", "--out", "layered")
+    assert project(*ANALYZE, *layered).code == 0
+    tables = [pd.read_csv(tmp_path / folder / "effects.csv") for folder in ("out", "layered")]
+    pd.testing.assert_frame_equal(*tables)
+
+
 @pytest.mark.parametrize(("most", "said"), [(0, True), (10_000_000, False)])
 def test_analyze_says_first_that_it_reads_a_large_file(
     project: Shell, monkeypatch: pytest.MonkeyPatch, most: int, said: bool
@@ -307,6 +324,12 @@ BAD_ANALYSES = [
     (("--features", "age,bought"), "shop.csv: column bought: is arm, converted or revenue"),
     (("--exclude", "ctiy"), "shop.csv: no column 'ctiy'; did you mean city?"),
     (("--correction", "params.yaml"), "params.yaml/coverage_correction.json: no such file"),
+    (("--method", "regime"), "method: regime needs a correction (--correction DIR)"),
+    (("--method", "best"), "method: must be one of layered, regime, got 'best'"),
+    (
+        ("--method", "regime", "--correction", "correction"),
+        "correction/regime_correction.json: no such file; fit_corrections writes it from a train sweep",
+    ),
     (("--params", "none.yaml"), "none.yaml: no such file"),
     (("--out", "correction"), "correction: holds other files; --out must be a new or empty folder"),
     (("--out", "shop.csv"), "shop.csv: is not a folder; --out must be"),

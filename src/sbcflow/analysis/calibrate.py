@@ -49,9 +49,14 @@ def calibrate_file(
     return intervals
 
 
-def _by_method(method: str, folder: Path) -> LayeredCorrection | RegimeCorrection:
+def check_method(method: str) -> None:
+    """Raise ParamsError unless the method is one of ``METHODS``."""
     if method not in METHODS:
         raise ParamsError(f"method: must be one of {', '.join(METHODS)}, got {method!r}")
+
+
+def _by_method(method: str, folder: Path) -> LayeredCorrection | RegimeCorrection:
+    check_method(method)
     return load_correction(folder) if method == "layered" else load_regime_correction(folder)
 
 

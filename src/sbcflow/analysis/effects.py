@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import nan, sqrt
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sbcflow.analysis.changes import INTERVAL_LEVELS
+from sbcflow.calibration.evaluate import Ends
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.regime import Observed
 from sbcflow.data import BoolArray, Covariates, FloatArray, Segment, Trial, everybody, segments_of
@@ -95,16 +97,16 @@ def effect_table(
 
 
 def interval_columns(
-    ordered: FloatArray, level: float, correction: LayeredCorrection | None
+    ordered: FloatArray, level: float, calibrate: Callable[[FloatArray], Ends] | None
 ) -> dict[str, FloatArray]:
     """Return raw and calibrated ends (n_points,) at ``level``, by column name.
 
-    ``ordered`` (n_points, n_draws) holds each point's draws ascending. Calibrated ends are NaN
-    without a correction; with one they are ``correction.intervals``' at that level.
+    ``ordered`` (n_points, n_draws) holds each point's draws ascending. Calibrated ends are those that
+    ``calibrate`` gives of them, NaN where it is None.
     """
     nothing = np.full(len(ordered), nan)
     raw = central_interval(ordered, level)
-    calibrated = correction.rule(level).read(ordered) if correction else (nothing, nothing)
+    calibrated = calibrate(ordered) if calibrate else (nothing, nothing)
     return {
         f"{kind}_{end}_{level_suffix(level)}": values
         for kind, ends in (("raw", raw), ("calibrated", calibrated))
@@ -121,9 +123,10 @@ def _posterior_columns(
         "sd": draws.std(axis=1, ddof=1),
     }
     for level in INTERVAL_LEVELS:
-        suffix, ends = level_suffix(level), interval_columns(ordered, level, correction)
+        suffix, rule = level_suffix(level), correction.rule(level) if correction else None
+        ends = interval_columns(ordered, level, rule.read if rule else None)
         columns |= ends | _never_narrower(ends, suffix)
-        done = _what_was_done(ends, suffix, correction.rule(level).regime) if correction else ""
+        done = _what_was_done(ends, suffix, rule.regime) if rule else ""
         columns[f"calibration_rule_{suffix}"] = done
     return columns
 

@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sbcflow.analysis.calibrate import load_correction
-from sbcflow.analysis.changes import Widths
+from sbcflow.analysis.calibrate import check_method, load_correction, load_regime_correction
+from sbcflow.analysis.changes import SHOWN_LEVEL, Widths
 from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
 from sbcflow.analysis.estimator import estimator_gaps
+from sbcflow.analysis.points import layered_points, regime_points
 from sbcflow.analysis.read import Roles, read_trial
 from sbcflow.analysis.scenario import SCENARIO_FILE, Scenario, scenario_for
 from sbcflow.analysis.visitors import write_visitors
 from sbcflow.analysis.write import EFFECTS_FILE, VISITORS_FILE, Record, check_out, write_manifest
 from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.calibration.regime.correction import REGIME_FILE, RegimeCorrection
 from sbcflow.data import Trial
+from sbcflow.errors import ParamsError
 from sbcflow.estimators import Posterior, make_estimator
 from sbcflow.files import replacing, replacing_folder, sha256_of, write_text
 from sbcflow.params import Params
@@ -31,7 +34,10 @@ LARGE_FILE = 10_000_000
 
 @dataclass(frozen=True)
 class Request:
-    """What an analysis is of: the data and their roles, where it goes, and what it is done with."""
+    """What an analysis is of: the data and their roles, where it goes, and what it is done with.
+
+    ``method`` is how the intervals of single visitors are corrected, one of ``calibrate.METHODS``.
+    """
 
     data: Path
     roles: Roles
@@ -39,6 +45,7 @@ class Request:
     correction: Path | None
     params: Path
     seed: int
+    method: str = "layered"
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
     Everything given is checked before the fit, and the folder appears when all of it is written.
 
     Raises:
-        ParamsError: the params file, or a folder that ``out`` may not take the place of.
+        ParamsError: the params file, the method, or a folder that ``out`` may not take the place of.
         DataError: the data file cannot be analysed.
         ArtifactError: the correction cannot be read.
         OwnCodeError: the estimator is the user's own, and cannot be loaded or breaks its contract.
@@ -73,6 +80,7 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
     params = load_params(request.params)
     estimator = make_estimator(params)
     correction = load_correction(request.correction) if request.correction else None
+    by_regime = _by_regime(request)
     gaps = estimator_gaps(params, correction)
     _say_reading(request.data, say)
     found = read_trial(request.data, request.roles)
@@ -88,16 +96,36 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
         with replacing(folder / EFFECTS_FILE) as stream:
             effects.to_csv(stream, index=False, lineterminator="\n")
         say("averaged; finding the effect on each visitor")
-        widths = write_visitors(folder / VISITORS_FILE, trial, posterior, correction)
+        rules = layered_points(correction) if correction else None
+        if by_regime:
+            rules = regime_points(by_regime, trial, posterior, inside=bool(regime.ok))
+        widths = write_visitors(folder / VISITORS_FILE, trial, posterior, rules)
         if scenario:
             write_text(folder / SCENARIO_FILE, scenario.text)
         record = _record(request, params, trial, posterior, correction, regime, widths)
         write_manifest(folder, request.data, sha256, record)
         say("found; writing the report")
         write_report(build(folder, request.out.resolve().name), folder)
-    notes = (*found.notes, *_convergence_notes(posterior))
+    notes = (*found.notes, *_method_notes(by_regime, regime), *_convergence_notes(posterior))
     next_step = scenario.next_step(str(request.out / SCENARIO_FILE)) if scenario else ""
     return Analysis(effects, regime, widths, notes, next_step)
+
+
+def _by_regime(request: Request) -> RegimeCorrection | None:
+    check_method(request.method)
+    if request.method != "regime":
+        return None
+    if request.correction is None:
+        raise ParamsError("method: regime needs a correction (--correction DIR)")
+    return load_regime_correction(request.correction)
+
+
+def _method_notes(correction: RegimeCorrection | None, regime: Regime) -> tuple[str, ...]:
+    if correction is None:
+        return ()
+    rule = correction.rule(SHOWN_LEVEL)
+    narrower = "" if regime.ok else ", nowhere narrower than raw: outside the regime"
+    return (f"visitors' intervals follow the rule: {rule}{narrower}; those of averages the layered rule",)
 
 
 def _scenario(request: Request, trial: Trial, correction: LayeredCorrection | None) -> Scenario | None:
@@ -148,6 +176,7 @@ def _record(
                 "exclude": list(request.roles.exclude),
                 "features": [feature.name for feature in trial.covariates.features],
                 "seed": request.seed,
+                "method": request.method,
             },
             **params.model_dump(mode="json", include={"estimator", "own", "model", "inference"}),
         },
@@ -158,7 +187,7 @@ def _record(
             "mean_width_90": vars(widths),
             "diagnostics": dict(posterior.diagnostics()),
         },
-        links=_links(request.correction, correction),
+        links=_links(request, correction),
     )
 
 
@@ -167,9 +196,11 @@ def _regime_json(regime: Regime, correction: LayeredCorrection | None) -> dict[s
     return found | ({"trained": correction.regime.to_json()} if correction else {})
 
 
-def _links(folder: Path | None, correction: LayeredCorrection | None) -> dict[str, object] | None:
+def _links(request: Request, correction: LayeredCorrection | None) -> dict[str, object] | None:
     """The train sweep's experiment_id, and the correction's files by their sha256."""
+    folder = request.correction
     if folder is None or correction is None:
         return None
-    files = {name: sha256_of(folder / name) for name in sorted(correction.to_files())}
+    names = [*correction.to_files(), *([REGIME_FILE] if request.method == "regime" else [])]
+    files = {name: sha256_of(folder / name) for name in sorted(names)}
     return {"trained_on": correction.trained_on, "correction": files}

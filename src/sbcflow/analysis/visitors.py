@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from pyarrow import parquet
 
 from sbcflow.analysis.changes import SHOWN_LEVEL, Widths
 from sbcflow.analysis.effects import interval_columns
-from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.analysis.points import PointRules
+from sbcflow.calibration.evaluate import Ends
 from sbcflow.data import Covariates, FloatArray, TestPoints, Trial
 from sbcflow.estimators import Posterior
 from sbcflow.files import replacing
@@ -24,19 +25,17 @@ from sbcflow.terminal import track
 SLICE = 4096
 
 
-def write_visitors(
-    path: Path, trial: Trial, posterior: Posterior, correction: LayeredCorrection | None
-) -> Widths:
+def write_visitors(path: Path, trial: Trial, posterior: Posterior, rules: PointRules | None) -> Widths:
     """Write cate.parquet, a row a visitor in the data's order; return the mean widths of its intervals.
 
     Columns: ``row`` (0, 1, ...), then for each treatment, as ``<arm>.<name>``: mean, sd, raw_lower_90,
     raw_upper_90, calibrated_lower_90, calibrated_upper_90 (float64, in revenue per visitor; the last
-    two are null without a correction).
+    two, by ``rules``, are null without them).
     """
-    kinds = ("raw", "calibrated") if correction else ("raw",)
+    kinds = ("raw", "calibrated") if rules else ("raw",)
     totals = dict.fromkeys(kinds, 0.0)
     with replacing(path) as stream:
-        batches = _batches(trial, posterior, correction)
+        batches = _batches(trial, posterior, rules)
         first = next(batches)
         with parquet.ParquetWriter(stream, first.schema) as writer:
             for batch in chain([first], batches):
@@ -57,15 +56,15 @@ def _total_width(batch: pa.RecordBatch, treatments: Sequence[str], kind: str) ->
     return float(sum(width.sum() for width in widths))
 
 
-def _batches(
-    trial: Trial, posterior: Posterior, correction: LayeredCorrection | None
-) -> Iterator[pa.RecordBatch]:
+def _batches(trial: Trial, posterior: Posterior, rules: PointRules | None) -> Iterator[pa.RecordBatch]:
+    treatments = range(1, trial.n_arms)
+    calibrations = {k: rules(k) if rules else None for k in treatments}
     starts = range(0, trial.n_visitors, SLICE)
     for start in track(starts, "effects on each visitor", len(starts)):
         visitors = trial.covariates.take(slice(start, start + SLICE))
         columns = {"row": pa.array(np.arange(start, start + len(visitors), dtype=np.int64))}
-        for k in range(1, trial.n_arms):
-            found = _effects_of(visitors, k, posterior, correction)
+        for k in treatments:
+            found = _effects_of(visitors, k, posterior, calibrations[k])
             columns |= {
                 f"{trial.arm_names[k]}.{name}": pa.array(values, from_pandas=True)
                 for name, values in found.items()
@@ -74,12 +73,15 @@ def _batches(
 
 
 def _effects_of(
-    visitors: Covariates, treatment: int, posterior: Posterior, correction: LayeredCorrection | None
+    visitors: Covariates,
+    treatment: int,
+    posterior: Posterior,
+    calibrate: Callable[[FloatArray], Ends] | None,
 ) -> dict[str, FloatArray]:
     arm = np.full(len(visitors), treatment, dtype=np.int32)
     ordered = order_draws(posterior.cate(TestPoints(visitors, arm)))
     return {
         "mean": ordered.mean(axis=1),
         "sd": ordered.std(axis=1, ddof=1),
-        **interval_columns(ordered, SHOWN_LEVEL, correction),
+        **interval_columns(ordered, SHOWN_LEVEL, calibrate),
     }

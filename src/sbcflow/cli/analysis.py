@@ -35,6 +35,10 @@ def analyze_command(
     correction: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A fitted correction; without it, raw intervals alone.")
     ] = None,
+    method: Annotated[
+        str,
+        typer.Option(metavar="M", help="How visitors' intervals are corrected: layered, or regime."),
+    ] = "layered",
     params: ParamsOption = PARAMS_FILE,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="The seed of the posterior draws.")] = 0,
     as_json: Json = False,
@@ -51,7 +55,7 @@ def analyze_command(
     named = _names(features) if features is not None else None
     excluded = tuple(name for part in exclude or () for name in _names(part))
     roles = Roles(arm, control, converted, revenue, named, excluded)
-    analysis = run(Request(data, roles, out, correction, params, seed), say=progress)
+    analysis = run(Request(data, roles, out, correction, params, seed, method), say=progress)
     files = [str(path) for path in sorted(out.iterdir())]
     text = render(analysis.effects, analysis.regime, analysis.widths, analysis.notes, analysis.next_step)
     text += "".join(f"{path}\n" for path in files)

@@ -48,12 +48,14 @@ class RegimeCorrection:
     n_excluded: int
     fitted_by: Mapping[str, Any] | None = None
 
-    def see(self, ordered: FloatArray, heterogeneity: float | None = None) -> Callable[[float], Ends]:
+    def see(
+        self, ordered: FloatArray, heterogeneity: float | None = None, *, no_narrower: bool = False
+    ) -> Callable[[float], Ends]:
         """Return what gives the ends (n_points,) of the points' intervals at a level.
 
         ``ordered`` (n_points, n_draws) float64, each point's draws ascending; ``heterogeneity`` that of the
         fit they belong to, that of these points where None. Intervals are nested in the level and follow the
-        unit of the draws.
+        unit of the draws. ``no_narrower``: no end is nearer than the raw one.
 
         Raises:
             DataError: the draws of a point do not spread.
@@ -66,7 +68,8 @@ class RegimeCorrection:
             _check_level(level)
             tail = self.cutoffs.cutoff(level) / 2
             lower, upper = (location + scale * self.shape.quantile(p) for p in (tail, 1 - tail))
-            return mean + sd * lower, mean + sd * upper
+            found = mean + sd * lower, mean + sd * upper
+            return _no_narrower(found, central_interval(ordered, level)) if no_narrower else found
 
         return ends
 
@@ -88,9 +91,7 @@ class RegimeCorrection:
         outside = self.hull.outside(observed) if observed is not None else ()
         ends = []
         for block in row_blocks(draws):
-            ordered = order_draws(block)
-            found = self.see(ordered, heterogeneity)(level)
-            ends.append(_no_narrower(found, central_interval(ordered, level)) if outside else found)
+            ends.append(self.see(order_draws(block), heterogeneity, no_narrower=bool(outside))(level))
         lower, upper = (np.concatenate(end) for end in zip(*ends, strict=True))
         return Intervals(lower, upper, self.rule(level, outside))
 
