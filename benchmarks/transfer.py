@@ -1,8 +1,8 @@
 """Corrections fitted without one template and tested on it: transfer.py TRAIN TEST
 
-Both are run ids of sweeps with draws; config/regime.yaml makes such. Prints in Markdown, for each template, the
-coverage at 90% of its test fits: raw, and by corrections fitted on the fits of the others and on all; with
-the bootstrap's 95% interval over fits for those fitted without it. A minute.
+Both are run ids of sweeps with draws; config/regime.yaml makes such. Prints in Markdown, for each template,
+the coverage at 90% of its test fits: raw, and by corrections fitted on the fits of the others and on all;
+with the bootstrap's 95% interval over fits for those fitted without it. A minute.
 """
 
 from __future__ import annotations

@@ -26,10 +26,10 @@ def rivals_table(
 ) -> pd.DataFrame:
     """Return a row a method and quantity, columns ``COLUMNS``; ``methods`` are the scores', raw first.
 
-    Quantities: the mean over levels of |coverage - level|; the mean CRPS as a ratio to raw's; at each level
-    coverage, and mean interval score and width as ratios to raw's; the coverage at 0.9 of the template where
-    it is lowest. Intervals come from one bootstrap of whole fits, that of the worst template from one that
-    holds all templates at once.
+    Quantities: the mean over levels of abs(coverage - level); the mean CRPS as a ratio to raw's; at each
+    level coverage, and mean interval score and width as ratios to raw's; the coverage at 0.9 of the template
+    where it is lowest. Intervals come from one bootstrap of whole fits, that of the worst template from one
+    that holds all templates at once.
     """
     rows: list[Row] = []
     resampled = _Resampled(fits, n_bootstrap, seed)
