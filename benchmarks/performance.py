@@ -86,8 +86,8 @@ PEERS = """\
 ## Other ways to the same effects
 `python benchmarks/peers/run.py` (`make bench-peers`); {machine}. Effects on the first 500 visitors of a
 trial, whose truths are known; one fit each. sbcflow's fits are timed compiled, as in a sweep, on one core;
-the others as they come, with what they compile, on as many as they take. Those of 2,000 visitors (2026-11-28)
-had small tests run beside them, those of 20,000 had the machine to themselves.
+the others as they come, with what they compile, on as many as they take. Small tests ran beside some, at the
+lowest priority: "nonlinear" at 20,000, by its bootstrap's 17 s, shows it most.
 """
 
 
