@@ -17,6 +17,7 @@ WHOLE = (
     "analysis.effects",
     "analysis.read",
     "analysis.run",
+    "calibration.audit",
     "calibration.comparison",
     "calibration.coverage_curve",
     "calibration.evaluate",

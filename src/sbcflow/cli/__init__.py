@@ -14,7 +14,7 @@ from sbcflow.cli.help import APPLY, CHECK, EXPERIMENTS, OVERVIEW, RUN, example
 from sbcflow.cli.project import new_command, sources_command
 from sbcflow.cli.report import report_command
 from sbcflow.cli.runs import compare_corrections_command, scorecard_command, validate_command
-from sbcflow.cli.sweeps import explain_command, replay_command, status_command
+from sbcflow.cli.sweeps import audit_command, explain_command, replay_command, status_command
 from sbcflow.errors import SbcflowError
 
 BAD_INPUT = 2
@@ -41,6 +41,7 @@ for name, command, panel, usage in (
     ("status", status_command, RUN, ("sbcflow status pilot-train --watch",)),
     ("explain", explain_command, RUN, ("sbcflow explain train_sweep",)),
     ("replay", replay_command, RUN, ("sbcflow replay pilot-train 7",)),
+    ("audit", audit_command, RUN, ("sbcflow audit pilot-train --share 0.1",)),
     ("scorecard", scorecard_command, RUN, ("sbcflow scorecard runs/pilot-evaluation",)),
     ("compare-corrections", compare_corrections_command, RUN, COMPARE),
     ("report", report_command, RUN, ("sbcflow report runs/pilot-evaluation",)),

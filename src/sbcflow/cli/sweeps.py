@@ -80,6 +80,31 @@ def explain_command(sweep: Sweep, params: ParamsOption = PARAMS_FILE, as_json: J
     echo(explained.plain(), render_explained(explained), as_json)
 
 
+def audit_command(
+    sweep: Sweep,
+    share: Annotated[float, typer.Option(metavar="S", help="The share of its fits, in (0, 1].")] = 0.05,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The seed that draws them.")] = 0,
+    params: ParamsOption = PARAMS_FILE,
+    as_json: Json = False,
+) -> None:
+    """Fit a random share of a sweep again by NUTS: how much miscalibration is the approximation's.
+
+    Writes nothing.
+    """
+    from sbcflow import runtime
+    from sbcflow.devices import claim_gpu
+
+    claim_gpu()
+    runtime.configure()
+    from sbcflow.inspection.audit import audit, render_audit
+    from sbcflow.inspection.sweeps import find_sweep
+    from sbcflow.params import load
+
+    values = load(params)
+    found = audit(values, find_sweep(values, sweep), share, seed, say=progress)
+    echo(found.plain(), render_audit(found), as_json)
+
+
 def replay_command(
     sweep: Sweep,
     config: Annotated[
