@@ -8,6 +8,7 @@ of means in Markdown. Some minutes.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
@@ -52,7 +53,7 @@ def main(train_id: str, test_id: str) -> None:
 
 
 def fitted(
-    table: pd.DataFrame, fits: list[TrainFit], settings: CorrectionSettings, seed: int
+    table: pd.DataFrame, fits: Sequence[TrainFit], settings: CorrectionSettings, seed: int
 ) -> dict[str, Method]:
     """Return the methods shown, fitted on some of the fits."""
     assert len(fits) >= MIN_FITS

@@ -8,25 +8,21 @@ with the bootstrap's 95% interval over fits for those fitted without it. A minut
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 import pandas as pd
+from regime import fitted
 
 from sbcflow.calibration.bootstrap import interval_over_fits
 from sbcflow.calibration.evaluate import Method, TestFit
-from sbcflow.calibration.fit import fit_corrections
-from sbcflow.calibration.regime import regime_of
-from sbcflow.calibration.regime.fit import fit_regime
-from sbcflow.calibration.rivals.methods import rivals
-from sbcflow.calibration.rivals.train import TrainFit, reduce_fits
+from sbcflow.calibration.rivals.train import reduce_fits
 from sbcflow.data import FloatArray
-from sbcflow.params import CorrectionSettings, load
+from sbcflow.params import load
 from sbcflow.scoring import covers, order_draws
 from sbcflow.sweep.layout import aggregate_path
 from sbcflow.sweep.samples import read_fits
 
-METHODS = ("raw", "layered", "regime")
 LEVEL = 0.9
 
 
@@ -34,9 +30,9 @@ def main(train_id: str, test_id: str) -> None:
     """Print a row a template."""
     settings, table = load().fit_corrections, pd.read_csv(aggregate_path(train_id))
     train = reduce_fits(read_fits(train_id, "reading"))
-    by_all = fitted(table, train, settings)
+    by_all = fitted(table, train, settings, settings.seed)
     without = {
-        name: fitted(table[kept], [t for t, k in zip(train, kept, strict=True) if k], settings)
+        name: fitted(table[kept], list(compress(train, kept)), settings, settings.seed)
         for name in sorted(table["template"].unique())
         for kept in [(table["template"] != name).to_numpy()]
     }
@@ -53,13 +49,6 @@ def main(train_id: str, test_id: str) -> None:
         means = values.mean(axis=0)
         cells = [f"{means[i]:.3f} ({lower[i]:.3f} to {upper[i]:.3f})" for i in range(3)]
         print(f"| {name} | {' | '.join(cells)} | {means[4]:.3f} | {means[5]:.3f} |", flush=True)
-
-
-def fitted(table: pd.DataFrame, fits: Sequence[TrainFit], settings: CorrectionSettings) -> dict[str, Method]:
-    """Return the methods of ``METHODS``, fitted on the fits of the rows of a table."""
-    regime = fit_regime([fit.errors for fit in fits], regime_of(table), settings.seed, "some")
-    found = rivals(fits, fit_corrections(table, settings, "some"), regime)
-    return {name: found[name] for name in METHODS}
 
 
 def coverage(methods: dict[str, Method], fit: TestFit) -> FloatArray:

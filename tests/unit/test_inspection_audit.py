@@ -12,7 +12,8 @@ from analysis_examples import write_params
 from sbcflow.calibration.comparison import coverage_error
 from sbcflow.errors import ArtifactError, ParamsError
 from sbcflow.files import read_json
-from sbcflow.inspection.audit import audit, drawn, render_audit
+from sbcflow.inspection.audit import audit, drawn
+from sbcflow.inspection.audit_text import render_audit
 from sbcflow.levels import LEVELS, coverage_metric
 from sbcflow.params import Params, load
 from sbcflow.sweep.fit import fit_config

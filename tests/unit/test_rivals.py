@@ -11,7 +11,7 @@ import yaml
 from difference_estimator import DifferenceEstimator
 from sbcflow.analysis.calibrate import calibrate_file
 from sbcflow.calibration.comparison import COVERAGE_ERROR
-from sbcflow.calibration.rivals.methods import hierarchical_quantile
+from sbcflow.calibration.regime.conformal import hierarchical_quantile
 from sbcflow.calibration.rivals.render import markdown_rivals, render_rivals
 from sbcflow.calibration.rivals.table import COLUMNS, COVERAGE, SCORE_RATIO, WORST_TEMPLATE
 from sbcflow.cli import app

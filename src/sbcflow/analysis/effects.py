@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sbcflow.analysis.changes import INTERVAL_LEVELS
-from sbcflow.calibration.evaluate import Ends
+from sbcflow.calibration.intervals import Ends
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.regime import Observed
 from sbcflow.data import BoolArray, Covariates, FloatArray, Segment, Trial, everybody, segments_of

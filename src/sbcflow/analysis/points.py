@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sbcflow.analysis.changes import SHOWN_LEVEL
-from sbcflow.calibration.evaluate import Ends
+from sbcflow.calibration.intervals import Ends
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.regime.correction import N_SAMPLE, RegimeCorrection
 from sbcflow.calibration.regime.observables import heterogeneity_of

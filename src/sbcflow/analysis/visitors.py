@@ -13,7 +13,7 @@ from pyarrow import parquet
 from sbcflow.analysis.changes import SHOWN_LEVEL, Widths
 from sbcflow.analysis.effects import interval_columns
 from sbcflow.analysis.points import PointRules
-from sbcflow.calibration.evaluate import Ends
+from sbcflow.calibration.intervals import Ends
 from sbcflow.data import Covariates, FloatArray, TestPoints, Trial
 from sbcflow.estimators import Posterior
 from sbcflow.files import replacing

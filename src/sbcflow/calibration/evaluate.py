@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
+from sbcflow.calibration.intervals import Ends, Reading
 from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.data import Float32Array, FloatArray
 from sbcflow.errors import ArtifactError, DataError
@@ -17,9 +19,7 @@ from sbcflow.scoring import checked_truth, covers, interval_score, order_draws
 # within 1e-3 relative of the closed form for a Gaussian (tests/unit/test_calibration_evaluate.py).
 CRPS_LEVELS: tuple[float, ...] = tuple((k + 0.5) / 200 for k in range(200))
 
-Ends = tuple[FloatArray, FloatArray]
 # A method looks at a fit's draws (n_points, n_draws), ascending; what it returns gives the ends at a level.
-Reading = Callable[[float], Ends]
 Method = Callable[[FloatArray], Reading]
 
 
@@ -98,17 +98,24 @@ def score_test_fits(fits: Iterable[TestFit], methods: Mapping[str, Method]) -> T
     return TestScores(tuple(scored), n_excluded)
 
 
+@contextmanager
+def naming(fit: TestFit) -> Iterator[None]:
+    """Raise a DataError about a fit's draws or truth, in the block, as an ArtifactError with its config."""
+    try:
+        yield
+    except DataError as error:
+        raise ArtifactError(f"config {fit.config_id}: {error}") from None
+
+
 def score_test_fit(fit: TestFit, methods: Mapping[str, Method]) -> FitScores:
     """Score one fit under each method.
 
     Raises:
         ArtifactError: draws or truth that cannot be scored, naming the config.
     """
-    try:
+    with naming(fit):
         ordered, truth = order_draws(fit.draws), checked_truth(fit.truth, len(fit.draws))
         seen = [method(ordered) for method in methods.values()]
-    except DataError as error:
-        raise ArtifactError(f"config {fit.config_id}: {error}") from None
     at_levels = np.array([[_scores(ends(a), truth, a) for a in LEVELS] for ends in seen])
     return FitScores(
         config_id=fit.config_id,

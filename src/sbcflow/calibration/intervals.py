@@ -1,16 +1,22 @@
-"""Intervals as corrections give them, and draws in blocks that fit in memory."""
+"""Intervals as corrections give them, the levels that they take, and draws in blocks that fit in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from sbcflow.data import FloatArray
+from sbcflow.errors import ParamsError
 from sbcflow.scoring import Draws
 
 # Draws are sorted as float64 in blocks of rows: 64 MiB at a time, however many visitors there are.
 BLOCK_VALUES = 8 * 2**20
+
+# Lower and upper ends (n_points,); and what gives those of a fit's points at a level.
+Ends = tuple[FloatArray, FloatArray]
+Reading = Callable[[float], Ends]
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,12 @@ class Intervals:
     lower: FloatArray
     upper: FloatArray
     regime: str
+
+
+def check_level(level: float) -> None:
+    """Raise ParamsError unless the level lies in (0, 1)."""
+    if not 0.0 < level < 1.0:
+        raise ParamsError(f"level: must lie between 0 and 1, both excluded, got {level:g}")
 
 
 def row_blocks(draws: Draws) -> list[Draws]:

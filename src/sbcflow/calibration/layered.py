@@ -13,7 +13,7 @@ import numpy as np
 from sbcflow.calibration.artifact import parsed
 from sbcflow.calibration.coverage_curve import CoverageCurve
 from sbcflow.calibration.fields import mapping, text, whole_number
-from sbcflow.calibration.intervals import Intervals, row_blocks
+from sbcflow.calibration.intervals import Intervals, check_level, row_blocks
 from sbcflow.calibration.regime import Regime
 from sbcflow.calibration.scale_family import ScaleFamily
 from sbcflow.data import FloatArray
@@ -63,8 +63,7 @@ class LayeredCorrection:
         Raises:
             ParamsError: the level is outside (0, 1), or the method is unknown.
         """
-        if not 0.0 < level < 1.0:
-            raise ParamsError(f"level: must lie between 0 and 1, both excluded, got {level:g}")
+        check_level(level)
         if method not in RULES:
             raise ParamsError(f"method: must be one of {', '.join(METHODS)}, got {method!r}")
         return RULES[method](self, float(level))

@@ -96,7 +96,8 @@ def audit_command(
 
     claim_gpu()
     runtime.configure()
-    from sbcflow.inspection.audit import audit, render_audit
+    from sbcflow.inspection.audit import audit
+    from sbcflow.inspection.audit_text import render_audit
     from sbcflow.inspection.sweeps import find_sweep
     from sbcflow.params import load
 

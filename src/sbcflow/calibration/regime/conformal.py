@@ -80,6 +80,15 @@ def fit_cutoffs(depths: FloatArray) -> Cutoffs:
     """Return the cut-offs from the depths (n_fits, n_points) of calibration fits' truths."""
     n_fits = len(depths)
     deepest_first = np.sort(depths.ravel())[::-1]
-    levels = np.arange(1, guaranteed_steps(n_fits) + 1) / STEPS
-    place = np.ceil(levels * (n_fits + 1) / n_fits * depths.size - 1e-9).astype(int)
-    return Cutoffs(n_fits, tuple(map(float, deepest_first[place - 1])))
+    levels = (step / STEPS for step in range(1, guaranteed_steps(n_fits) + 1))
+    return Cutoffs(n_fits, tuple(hierarchical_quantile(deepest_first, level, n_fits) for level in levels))
+
+
+def hierarchical_quantile(from_best: FloatArray, level: float, n_fits: int) -> float:
+    """Return the score that a point of a fit to come is no worse than with probability ``level``.
+
+    ``from_best``: the scores of all points of ``n_fits`` fits, pooled and sorted, the best first. The fit to
+    come counts as one more, of the worst; past the level K/(K+1) that leaves, the last score.
+    """
+    place = math.ceil(level * (n_fits + 1) / n_fits * len(from_best) - 1e-9)
+    return float(from_best[min(place, len(from_best)) - 1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,22 +11,20 @@ import numpy as np
 
 from sbcflow.calibration.artifact import parsed
 from sbcflow.calibration.fields import mapping, text, whole_number
-from sbcflow.calibration.intervals import Intervals, row_blocks
+from sbcflow.calibration.intervals import Ends, Intervals, Reading, check_level, row_blocks
 from sbcflow.calibration.regime.conformal import Cutoffs
 from sbcflow.calibration.regime.hull import Observed, Regime
 from sbcflow.calibration.regime.location_scale import LocationScale
 from sbcflow.calibration.regime.observables import heterogeneity_of, moments, observe
 from sbcflow.calibration.regime.shape import Shape
 from sbcflow.data import FloatArray
-from sbcflow.errors import ArtifactError, ParamsError
+from sbcflow.errors import ArtifactError
 from sbcflow.scoring import Draws, central_interval, order_draws
 
 REGIME_FILE = "regime_correction.json"
 SCHEMA_VERSION = 1
 # The sample of a fit's points that its heterogeneity is taken from: as many as a sweep tests.
 N_SAMPLE = 500
-
-Ends = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class RegimeCorrection:
 
     def see(
         self, ordered: FloatArray, heterogeneity: float | None = None, *, no_narrower: bool = False
-    ) -> Callable[[float], Ends]:
+    ) -> Reading:
         """Return what gives the ends (n_points,) of the points' intervals at a level.
 
         ``ordered`` (n_points, n_draws) float64, each point's draws ascending; ``heterogeneity`` that of the
@@ -65,7 +63,7 @@ class RegimeCorrection:
         location, scale = self.regression.predict(observe(ordered, of_fit))
 
         def ends(level: float) -> Ends:
-            _check_level(level)
+            check_level(level)
             tail = self.cutoffs.cutoff(level) / 2
             lower, upper = (location + scale * self.shape.quantile(p) for p in (tail, 1 - tail))
             found = mean + sd * lower, mean + sd * upper
@@ -85,7 +83,7 @@ class RegimeCorrection:
             ParamsError: the level is outside (0, 1).
             DataError: draws of another shape, fewer than 2 a point, not finite, or without spread.
         """
-        _check_level(level)
+        check_level(level)
         step = max(1, len(draws) // N_SAMPLE) if draws.ndim == 2 else 1
         heterogeneity = heterogeneity_of(order_draws(draws[::step]))
         outside = self.hull.outside(observed) if observed is not None else ()
@@ -148,8 +146,3 @@ class RegimeCorrection:
 
 def _no_narrower(ends: Ends, raw: Ends) -> Ends:
     return np.minimum(ends[0], raw[0]), np.maximum(ends[1], raw[1])
-
-
-def _check_level(level: float) -> None:
-    if not 0.0 < level < 1.0:
-        raise ParamsError(f"level: must lie between 0 and 1, both excluded, got {level:g}")

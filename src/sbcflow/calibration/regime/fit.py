@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sbcflow.calibration.evaluate import TestFit
+from sbcflow.calibration.evaluate import TestFit, naming
 from sbcflow.calibration.regime.conformal import fit_cutoffs
 from sbcflow.calibration.regime.correction import RegimeCorrection
 from sbcflow.calibration.regime.hull import Regime
@@ -16,7 +16,7 @@ from sbcflow.calibration.regime.location_scale import LocationScale, fit_locatio
 from sbcflow.calibration.regime.observables import OBSERVABLES, heterogeneity_of, moments, observe
 from sbcflow.calibration.regime.shape import fit_shape
 from sbcflow.data import FloatArray
-from sbcflow.errors import ArtifactError, DataError
+from sbcflow.errors import ArtifactError
 from sbcflow.scoring import checked_truth, order_draws
 
 # A third of the fits is learnt on, the rest calibrates. With fewer fits than these neither says enough to
@@ -52,10 +52,9 @@ def errors_of_fits(fits: Iterable[TestFit]) -> Iterator[FitErrors]:
     """
     for fit in fits:
         if fit.converged:
-            try:
-                yield errors_of(order_draws(fit.draws), checked_truth(fit.truth, len(fit.draws)))
-            except DataError as error:
-                raise ArtifactError(f"config {fit.config_id}: {error}") from None
+            with naming(fit):
+                found = errors_of(order_draws(fit.draws), checked_truth(fit.truth, len(fit.draws)))
+            yield found
 
 
 def fit_regime(

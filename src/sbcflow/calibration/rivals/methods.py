@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from sbcflow.calibration.evaluate import Ends, Method, Reading, methods_of
+from sbcflow.calibration.evaluate import Method, methods_of
+from sbcflow.calibration.intervals import Ends, Reading
 from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.calibration.regime.conformal import hierarchical_quantile
 from sbcflow.calibration.regime.correction import RegimeCorrection
 from sbcflow.calibration.rivals.train import FACTOR_LEVEL, GRID, TrainFit
 from sbcflow.data import FloatArray
@@ -91,12 +92,3 @@ def conformal_quantiles(missed: Sequence[FloatArray]) -> Method:
         return ends
 
     return see
-
-
-def hierarchical_quantile(ascending: FloatArray, level: float, n_fits: int) -> float:
-    """Return the quantile of the pooled, sorted scores of ``n_fits`` fits, one more counted as the worst.
-
-    The largest score where that would be past it.
-    """
-    place = math.ceil(level * (n_fits + 1) / n_fits * len(ascending) - 1e-9)
-    return float(ascending[min(place, len(ascending)) - 1])

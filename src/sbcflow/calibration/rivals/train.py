@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sbcflow.calibration.evaluate import TestFit
+from sbcflow.calibration.evaluate import TestFit, naming
 from sbcflow.calibration.regime.fit import FitErrors, errors_of
 from sbcflow.data import FloatArray
-from sbcflow.errors import ArtifactError, DataError
+from sbcflow.errors import ArtifactError
 from sbcflow.levels import LEVELS
 from sbcflow.scoring import central_interval, checked_truth, order_draws
 
@@ -46,11 +46,9 @@ def reduce_fits(fits: Iterable[TestFit]) -> tuple[TrainFit, ...]:
 
 
 def _reduce(fit: TestFit) -> TrainFit:
-    try:
+    with naming(fit):
         ordered, truth = order_draws(fit.draws), checked_truth(fit.truth, len(fit.draws))
         errors = errors_of(ordered, truth)
-    except DataError as error:
-        raise ArtifactError(f"config {fit.config_id}: {error}") from None
     mean, sd = ordered.mean(axis=1), ordered.std(axis=1)
     lower, upper = central_interval(ordered, FACTOR_LEVEL)
     half_width = np.where(truth > mean, upper - mean, mean - lower)
