@@ -24,6 +24,9 @@ def experiments(
 ) -> pd.DataFrame:
     """Return the experiments of a repository, the oldest first; their names are the index.
 
+    Commits tell whole seconds: of one second, those that sbcflow did not make come first, the others as they
+    began.
+
     Columns: ``baseline``, ``sha``, ``parent`` (the parent of the last commit), ``state`` (Active for a
     checkpoint), ``failed`` (None, or why), ``time`` (of the commit, UTC), ``author``, then each ``params.*``
     and ``metrics.*`` as first seen (``sbcflow.experiment.frames.rows`` says how they are named). A value that
