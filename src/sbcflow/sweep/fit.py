@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sbcflow.data import Simulation, average_effects, everybody, segments_of
+from sbcflow.data import FloatArray, Simulation, average_effects, everybody, segments_of
 from sbcflow.estimators import Posterior, make_estimator
 from sbcflow.files import sha256_of, write_npz
 from sbcflow.generators import make_family
@@ -30,12 +30,25 @@ EFFECT_LEVEL = 0.9
 
 
 @dataclass(frozen=True)
+class Averages:
+    """The average effects of a fit, everybody's first and then each segment's.
+
+    ``share`` (S,) of the visitors, ``truth`` (S, K-1) and ``draws`` (S, K-1, n_draws) float64.
+    """
+
+    share: FloatArray
+    truth: FloatArray
+    draws: FloatArray
+
+
+@dataclass(frozen=True)
 class FittedConfig:
     """A config's simulation and posterior: CATE draws (n_test, n_draws) and those of average effects."""
 
     simulation: Simulation
     posterior: Posterior
     cate: Draws
+    averages: Averages
     seconds: Mapping[str, float]
 
 
@@ -65,7 +78,7 @@ def run_config(params: Params, kind: SweepKind, index: int) -> tuple[dict[str, A
     planned = plan_config(params, kind, index)
     fitted = _fit(params, planned)
     summary = {
-        **summarise(params, planned, fitted),
+        **summarise(planned, fitted),
         "ingredients": context_ingredients(params, sweep),
         "execution": execution.record(),
     }
@@ -73,12 +86,15 @@ def run_config(params: Params, kind: SweepKind, index: int) -> tuple[dict[str, A
 
 
 def _arrays(fitted: FittedConfig) -> dict[str, NDArray[Any]]:
-    points = fitted.simulation.test_points
+    points, averages = fitted.simulation.test_points, fitted.averages
     return {
         "draws": fitted.cate,
         "truth": fitted.simulation.test_cate,
         "covariates": points.covariates.values,
         "arm": points.arm,
+        "average_draws": averages.draws.astype(np.float32),
+        "average_truth": averages.truth,
+        "average_share": averages.share,
     }
 
 
@@ -97,15 +113,16 @@ def _fit(params: Params, planned: PlannedConfig) -> FittedConfig:
         "predict_seconds": predicted - fitted,
         "wall_seconds": predicted - started,
     }
-    return FittedConfig(simulation, posterior, cate, seconds)
+    averages = _averages(simulation, posterior, params.scoring.n_average)
+    return FittedConfig(simulation, posterior, cate, averages, seconds)
 
 
-def summarise(params: Params, planned: PlannedConfig, fitted: FittedConfig) -> dict[str, Any]:
+def summarise(planned: PlannedConfig, fitted: FittedConfig) -> dict[str, Any]:
     """Return the summary of a fit, as plain JSON values."""
     import jax
 
     simulation, posterior = fitted.simulation, fitted.posterior
-    effects, ranks = _average_effects(params, simulation, posterior)
+    effects, ranks = _average_effects(fitted.averages)
     return {
         "schema": SUMMARY_SCHEMA,
         "config_id": planned.config_id,
@@ -139,18 +156,21 @@ def describe(simulation: Simulation) -> dict[str, float | int]:
     }
 
 
-def _average_effects(
-    params: Params, simulation: Simulation, posterior: Posterior
-) -> tuple[dict[str, float], dict[str, int]]:
-    """Return the ATEs with their truths, the share of segments covered, and the ATEs' ranks.
-
-    Averages are over the first ``scoring.n_average`` visitors, truth and draws alike.
-    """
-    some = slice(params.scoring.n_average)
+def _averages(simulation: Simulation, posterior: Posterior, n_average: int) -> Averages:
+    """Return the average effects over the first ``n_average`` visitors, truth and draws alike."""
+    some = slice(n_average)
     covariates = simulation.trial.covariates.take(some)
     segments = (everybody(covariates), *segments_of(covariates))
-    truth = average_effects(simulation.visitor_cate[some], segments)
-    draws = posterior.average_cate(covariates, segments)
+    return Averages(
+        share=np.array([segment.member.mean() for segment in segments]),
+        truth=average_effects(simulation.visitor_cate[some], segments),
+        draws=posterior.average_cate(covariates, segments),
+    )
+
+
+def _average_effects(averages: Averages) -> tuple[dict[str, float], dict[str, int]]:
+    """Return the ATEs with their truths, the share of segments covered, and the ATEs' ranks."""
+    truth, draws = averages.truth, averages.draws
     lower, upper = np.quantile(draws, [(1 - EFFECT_LEVEL) / 2, (1 + EFFECT_LEVEL) / 2], axis=-1)
     covered = (lower <= truth) & (truth <= upper)
     effects = {"segment_coverage_90": float(covered[1:].mean())}
