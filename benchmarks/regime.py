@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from sbcflow.calibration.comparison import coverage_error
+from sbcflow.calibration.corrections import Corrections
 from sbcflow.calibration.evaluate import FitScores, Method, score_test_fit
 from sbcflow.calibration.fit import fit_corrections
 from sbcflow.calibration.regime import regime_of
@@ -58,7 +59,7 @@ def fitted(
     """Return the methods shown, fitted on some of the fits."""
     assert len(fits) >= MIN_FITS
     regime = fit_regime([fit.errors for fit in fits], regime_of(table), seed, "some")
-    found = rivals(fits, fit_corrections(table, settings, "some"), regime)
+    found = rivals(fits, Corrections(fit_corrections(table, settings, "some"), regime))
     return {name: found[name] for name in METHODS}
 
 

@@ -54,10 +54,10 @@ class MarkingEstimator(DifferenceEstimator):
         return Marked(super().fit(trial, seed).draws, told)
 
 
-def values() -> Params:
+def values(n_train: int = N_TRAIN) -> Params:
     """Return params.yaml with sweeps that are small, at two scales."""
     tree: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
-    tree["train_sweep"] |= {"n_configs": N_TRAIN, "scales": SCALES}
+    tree["train_sweep"] |= {"n_configs": n_train, "scales": SCALES, "save_samples": True}
     tree["test_sweep"] |= {"n_configs": N_TEST, "scales": SCALES}
     tree["scoring"] |= {"n_test": 40, "n_average": 200}
     for section in ("fit_corrections", "evaluate_layered"):
@@ -65,14 +65,17 @@ def values() -> Params:
     return parse(tree)
 
 
-def make_evaluation(project: Path) -> Path:
-    """Make the four runs of a pipeline in ``project``, report included; return the evaluation's folder."""
-    params = values()
+def make_evaluation(project: Path, n_train: int = N_TRAIN) -> Path:
+    """Make the four runs of a pipeline in ``project``, report included; return the evaluation's folder.
+
+    Its corrections hold one by regime where ``n_train`` times the scales are fits enough.
+    """
+    params = values(n_train)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project)
         patch.setattr("sbcflow.sweep.fit.make_estimator", lambda _: MarkingEstimator())
         MarkingEstimator.n_fits = 0
-        for kind, n_configs in (("train", N_TRAIN), ("test", N_TEST)):
+        for kind, n_configs in (("train", n_train), ("test", N_TEST)):
             for index in range(n_configs * len(SCALES)):
                 fit_config(params, kind, index)
             gather_sweep(params, kind)

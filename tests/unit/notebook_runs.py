@@ -12,6 +12,7 @@ from analysis_examples import write_correction
 
 from sbcflow import files, manifest
 from sbcflow.analysis.effects import INTERVAL_LEVELS
+from sbcflow.calibration.corrections import Corrections
 from sbcflow.calibration.evaluate import TestFit
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.scorecard import SUMMARY_FILE, TABLE_FILE, evaluate
@@ -110,7 +111,7 @@ def write_evaluation(folder: Path, correction: LayeredCorrection) -> Path:
         TestFit(name, 800, "constant", 0.05, converged, samples["draws"], samples["truth"])
         for name, converged, samples in zip(IDS, CONVERGED, map(samples_of, range(N_FITS)), strict=True)
     ]
-    card = evaluate(fits, correction, EvaluationSettings(id="e", n_bootstrap=100, seed=1))
+    card = evaluate(fits, Corrections(correction), EvaluationSettings(id="e", n_bootstrap=100, seed=1))
     folder.mkdir()
     card.table.to_csv(folder / TABLE_FILE, index=False)
     files.write_json(folder / SUMMARY_FILE, card.summary)

@@ -232,7 +232,7 @@ def test_a_wrong_level_or_method_is_said_before_the_draws_are_looked_at(
 def test_arrays_need_no_xarray() -> None:
     code = (
         "import sys, numpy; from sbcflow.calibration import apply\n"
-        "reader = apply.Reader(None, 0.9, 'raw')\n"
+        "reader = apply.Reader(None, 0.9)\n"
         "assert 'xarray' not in sys.modules and 'numpyro' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,6 +4,7 @@ import weakref
 
 import numpy as np
 import pytest
+from analysis_examples import write_correction, write_regime_correction
 from scipy.stats import norm
 
 from sbcflow.calibration.comparison import (
@@ -16,13 +17,14 @@ from sbcflow.calibration.comparison import (
     coverage_error,
     judge,
 )
+from sbcflow.calibration.corrections import Corrections, methods_of
 from sbcflow.calibration.coverage_curve import CoverageCurve
-from sbcflow.calibration.evaluate import TestFit, crps_of, methods_of, score_test_fits
+from sbcflow.calibration.evaluate import TestFit, crps_of, score_test_fits
 from sbcflow.calibration.groups import rate_band
 from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.calibration.regime import Range, Regime
 from sbcflow.calibration.scale_family import ScaleFamily, actual_of
-from sbcflow.calibration.scorecard import TABLE_COLUMNS, evaluate, render, worst_template
+from sbcflow.calibration.scorecard import TABLE_COLUMNS, Scorecard, evaluate, render, worst_template
 from sbcflow.errors import ArtifactError
 from sbcflow.levels import LEVELS
 from sbcflow.params import EvaluationSettings
@@ -62,7 +64,7 @@ def sweep_of(c: float = 0.6, n_fits: int = 9, n_points: int = 60, n_draws: int =
 
 @pytest.fixture(scope="module")
 def card():
-    return evaluate(sweep_of(), correction(0.6), SETTINGS)
+    return evaluate(sweep_of(), Corrections(correction(0.6)), SETTINGS)
 
 
 @pytest.mark.parametrize("truth", [-2.5, 0.0, 0.7, 4.0])
@@ -70,13 +72,13 @@ def test_crps_of_raw_gaussian_intervals_is_the_closed_form(truth):
     """Within 1e-3: the grid's midpoint rule and 20,000 draws."""
     closed = truth * (2 * norm.cdf(truth) - 1) + 2 * norm.pdf(truth) - 1 / np.sqrt(np.pi)
     grid = norm.ppf((np.arange(20_000) + 0.5) / 20_000)[None, :]
-    found = crps_of(methods_of(correction())["raw"](grid), np.array([truth]))
+    found = crps_of(methods_of(Corrections(correction()))["raw"](grid), np.array([truth]))
     assert found == pytest.approx(closed, rel=1e-3)
 
 
 def test_raw_scores_are_those_of_the_fit():
     fit = sweep_of(n_fits=1)[0]
-    scored = score_test_fits([fit], methods_of(correction(0.6))).fits[0]
+    scored = score_test_fits([fit], methods_of(Corrections(correction(0.6)))).fits[0]
     own = score_fit(fit.draws, fit.truth)
     for a, level in enumerate(LEVELS):
         assert scored.coverage[0, a] == own[f"coverage_{100 * level:.6g}".replace(".", "")]
@@ -96,7 +98,7 @@ def test_fits_are_taken_one_at_a_time_and_not_kept():
             yield _tracked(made)
             alive.append(sum(draws() is not None for draws in made))
 
-    kept = score_test_fits(stream(), methods_of(correction())).fits
+    kept = score_test_fits(stream(), methods_of(Corrections(correction()))).fits
     assert len(kept) == len(made) == 4
     assert max(alive) <= 2
     assert not any(draws() is not None for draws in made)
@@ -110,7 +112,7 @@ def _tracked(made: list) -> TestFit:
 
 def test_unconverged_fits_are_left_out_and_counted(card):
     wrong = dataclasses.replace(sweep_of(n_fits=1)[0], converged=False, truth=np.full(60, 1e6))
-    found = evaluate([*sweep_of(), wrong], correction(0.6), SETTINGS)
+    found = evaluate([*sweep_of(), wrong], Corrections(correction(0.6)), SETTINGS)
     assert found.table.equals(card.table)
     assert (found.summary["n_fits"], found.summary["n_excluded"]) == (9, 1)
 
@@ -119,13 +121,13 @@ def test_nothing_to_evaluate_is_refused():
     unconverged = [dataclasses.replace(fit, converged=False) for fit in sweep_of(n_fits=2)]
     for fits in ([], unconverged):
         with pytest.raises(ArtifactError, match="no converged fit"):
-            evaluate(fits, correction(), SETTINGS)
+            evaluate(fits, Corrections(correction()), SETTINGS)
 
 
 def test_a_fit_that_cannot_be_scored_is_named():
     broken = dataclasses.replace(sweep_of(n_fits=1)[0], truth=np.zeros(3))
     with pytest.raises(ArtifactError, match="config 000: truth"):
-        evaluate([broken], correction(), SETTINGS)
+        evaluate([broken], Corrections(correction()), SETTINGS)
 
 
 def test_table_has_every_level_method_and_group(card):
@@ -176,7 +178,7 @@ def test_plot_data_has_a_curve_a_method(card):
 
 
 def test_equal_inputs_give_equal_bytes(card):
-    again = evaluate(iter(sweep_of()), correction(0.6), SETTINGS)
+    again = evaluate(iter(sweep_of()), Corrections(correction(0.6)), SETTINGS)
     assert json.dumps(again.summary, allow_nan=False) == json.dumps(card.summary, allow_nan=False)
     assert again.table.to_csv() == card.table.to_csv()
     assert again.curves.to_csv() == card.curves.to_csv()
@@ -188,18 +190,18 @@ def test_a_planted_error_is_corrected_and_called_better(card):
 
 
 def test_a_correction_that_changes_nothing_is_no_better():
-    summary = evaluate(sweep_of(1.0), correction(1.0), SETTINGS).summary
+    summary = evaluate(sweep_of(1.0), Corrections(correction(1.0)), SETTINGS).summary
     assert summary["verdict"]["code"] == NO_BETTER
     assert "no better than raw" in summary["verdict"]["sentence"]
 
 
 def test_a_correction_the_wrong_way_is_worse():
-    assert evaluate(sweep_of(1.0), correction(0.4), SETTINGS).summary["verdict"]["code"] == WORSE
+    assert evaluate(sweep_of(1.0), Corrections(correction(0.4)), SETTINGS).summary["verdict"]["code"] == WORSE
 
 
 @pytest.mark.parametrize("n_fits", [1, 5])
 def test_few_fits_cannot_tell(n_fits):
-    found = evaluate(sweep_of(n_fits=n_fits), correction(0.6), SETTINGS)
+    found = evaluate(sweep_of(n_fits=n_fits), Corrections(correction(0.6)), SETTINGS)
     assert found.summary["verdict"]["code"] == NO_BETTER
     assert "too few" in found.summary["verdict"]["sentence"]
     json.dumps(found.summary, allow_nan=False)
@@ -212,7 +214,7 @@ def test_few_fits_cannot_tell(n_fits):
 def test_the_verdict_is_the_paired_intervals(lower, upper, code):
     means = {COVERAGE_ERROR: {m: Estimate(0.1, 0.0, 0.2) for m in METHODS}}
     difference = {"layered": {COVERAGE_ERROR: Estimate((lower + upper) / 2, lower, upper)}}
-    assert judge(Comparison(means, difference), n_fits=10).code == code
+    assert judge(Comparison(means, difference), n_fits=10, method="layered").code == code
 
 
 def test_coverage_error_by_hand():
@@ -221,7 +223,7 @@ def test_coverage_error_by_hand():
 
 
 def test_the_unusable_anchor_is_in_summary_and_print():
-    found = evaluate(sweep_of(), correction(0.6, reason="planted reason"), SETTINGS)
+    found = evaluate(sweep_of(), Corrections(correction(0.6, reason="planted reason")), SETTINGS)
     assert found.summary["anchor"]["usable"] is False
     assert found.summary["anchor"]["reason"] == "planted reason"
     assert "planted reason" in found.summary["layered_regimes"]["0.9"]
@@ -238,6 +240,44 @@ def test_print_shows_each_level_the_error_the_worst_template_and_the_verdict(car
     assert f"{card.summary[COVERAGE_ERROR]['layered']['value']:.4f}" in printed
     assert card.summary["worst_template"]["template"] in printed
     assert printed.endswith(card.summary["verdict"]["sentence"] + "\n")
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """A scorecard with the method regime, and its corrections."""
+    folder = write_correction(tmp_path_factory.mktemp("correction"))
+    write_regime_correction(folder)
+    corrections = Corrections.load(folder)
+    return evaluate(sweep_of(), corrections, SETTINGS), corrections
+
+
+def test_the_correction_by_regime_is_scored_judged_and_the_default(four):
+    found, corrections = four
+    assert found.methods == (*METHODS, "regime")
+    assert found.default_method == corrections.default_method == "regime"
+    fit = sweep_of()[0]
+    ends = corrections.by_regime.intervals(fit.draws, 0.9)
+    scored = score_test_fits([fit], methods_of(corrections)).fits[0]
+    assert scored.coverage[-1, LEVELS.index(0.9)] == np.mean(
+        (ends.lower <= fit.truth) & (fit.truth <= ends.upper)
+    )
+    assert found.summary["verdict"]["sentence"].startswith("The regime correction is")
+    assert set(found.summary["differences_from_raw"]) == {"r_of_p", "layered", "regime"}
+    rows = found.table[(found.table["group_kind"] == "template") & (found.table["method"] == "regime")]
+    errors = (rows["coverage"] - rows["level"]).abs().groupby(rows["group"]).mean()
+    assert found.summary["worst_template"]["template"] == errors.idxmax()
+    assert render(found).splitlines()[1].split() == ["nominal", *METHODS, "regime"]
+
+
+def test_a_scorecard_is_read_back_with_its_methods(four, tmp_path):
+    found, _ = four
+    found.table.to_csv(tmp_path / "scorecard.csv", index=False)
+    (tmp_path / "scorecard.json").write_text(json.dumps(found.summary, sort_keys=True))
+    again = Scorecard.load(tmp_path)
+    assert again.methods == found.methods and render(again) == render(found)
+    found.table[found.table["method"] != "layered"].to_csv(tmp_path / "scorecard.csv", index=False)
+    with pytest.raises(ArtifactError, match="has no rows of the methods layered"):
+        Scorecard.load(tmp_path)
 
 
 def test_worst_template_has_the_largest_layered_error(card):

@@ -14,6 +14,7 @@ import pytest
 from analysis_examples import ROOT, shop, write_correction, write_params, write_regime_correction
 
 from sbcflow import cli, runtime
+from sbcflow.calibration.corrections import Corrections
 from sbcflow.calibration.evaluate import TestFit
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.scorecard import evaluate, render
@@ -130,7 +131,7 @@ def evaluation(tmp_path: Path) -> tuple[Path, str]:
         fits.append(TestFit(f"{i:04d}-abcdef01", 800, "reversal", 0.05, True, draws, truth))
     settings = EvaluationSettings(id="evaluation", n_bootstrap=100, seed=1)
     correction = LayeredCorrection.load(write_correction(tmp_path / "correction"))
-    scorecard = evaluate(fits, correction, settings)
+    scorecard = evaluate(fits, Corrections(correction), settings)
     folder = tmp_path / "evaluation"
     folder.mkdir()
     scorecard.table.to_csv(folder / "scorecard.csv", index=False)
@@ -292,9 +293,11 @@ def test_analyze_records_what_was_excluded_and_what_was_left(project: Shell, tmp
     assert arguments["features"] == ["age"]
 
 
-def test_analyze_by_regime_says_so_of_visitors_and_records_it(project: Shell, tmp_path: Path) -> None:
+def test_analyze_goes_by_regime_unless_told_says_so_of_visitors_and_records_it(
+    project: Shell, tmp_path: Path
+) -> None:
     write_regime_correction(tmp_path / "correction")
-    by_regime = ("--method", "regime", "--correction", "correction", "--out", "out")
+    by_regime = ("--correction", "correction", "--out", "out")
     answer = project(*ANALYZE, *by_regime)
     assert answer.code == 0, answer.err
     assert "visitors' intervals follow the rule: regime, past the 0.836 that 60 fits guarantee" in answer.out
@@ -303,8 +306,9 @@ def test_analyze_by_regime_says_so_of_visitors_and_records_it(project: Shell, tm
     assert manifest["params"]["arguments"]["method"] == "regime"
     assert "regime_correction.json" in manifest["pytyche"]["sbcflow"]["links"]["correction"]
     assert project("validate", "out").code == 0
-    layered = ("--correction", "correction", "--out", "layered")
-    assert project(*ANALYZE, *layered).code == 0
+    layered = ("--correction", "correction", "--method", "layered", "--out", "layered")
+    answer = project(*ANALYZE, *layered)
+    assert answer.code == 0 and "visitors' intervals follow the layered rule: as asked" in answer.out
     tables = [pd.read_csv(tmp_path / folder / "effects.csv") for folder in ("out", "layered")]
     pd.testing.assert_frame_equal(*tables)
 
@@ -325,7 +329,7 @@ BAD_ANALYSES = [
     (("--exclude", "ctiy"), "shop.csv: no column 'ctiy'; did you mean city?"),
     (("--correction", "params.yaml"), "params.yaml/coverage_correction.json: no such file"),
     (("--method", "regime"), "method: regime needs a correction (--correction DIR)"),
-    (("--method", "best"), "method: must be one of layered, regime, got 'best'"),
+    (("--method", "best"), "method: must be one of regime, layered, got 'best'"),
     (
         ("--method", "regime", "--correction", "correction"),
         "correction/regime_correction.json: no such file; fit_corrections writes it from a train sweep",

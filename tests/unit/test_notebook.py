@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from analysis_examples import write_correction, write_regime_correction
 from matplotlib.figure import Figure
 from notebook_runs import (
     CONVERGED,
@@ -169,6 +170,20 @@ def test_point_ranks_count_the_draws_below_the_truth(sweep: Sweep) -> None:
     for point in (6, -1):
         with pytest.raises(ArtifactError, match=rf"no test point {point}; there are 0 to 5"):
             sweep.point_ranks(point)
+
+
+def test_a_loaded_correction_by_regime_applies_itself(runs: Path, sweep: Sweep, tmp_path: Path) -> None:
+    with pytest.raises(
+        ArtifactError, match="regime_correction.json: no such file; fit_corrections writes it"
+    ):
+        sbcflow.load(runs / "corrections").apply(sweep.draws(1), 0.8, "regime")
+    write_regime_correction(write_correction(tmp_path / "corrections"))
+    found = sbcflow.load(seal(tmp_path / "corrections", "corrections", {"id": "c"}, {}))
+    intervals = found.apply(sweep.draws(1), 0.8, "regime")
+    expected = found.by_regime.intervals(samples_of(1)["draws"], 0.8)
+    np.testing.assert_array_equal(intervals["cate"].sel(bound="upper"), expected.upper)
+    assert intervals["cate"].attrs["rule"] == expected.regime
+    assert not np.allclose(intervals["cate"], found.apply(sweep.draws(1), 0.8)["cate"])
 
 
 def test_a_loaded_correction_applies_itself(runs: Path, sweep: Sweep) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from report_runs import ESCALATED, N_TEST, N_TRAIN, SCALES, make_analysis
+from report_runs import ESCALATED, N_TEST, N_TRAIN, SCALES, make_analysis, make_evaluation
 from sbcflow import manifest
 from sbcflow.calibration.comparison import BETTER, NO_BETTER, WORSE
 from sbcflow.cli import app
@@ -73,6 +73,34 @@ def test_coverage_is_that_of_the_scorecard(report: Report, evaluation: Path) -> 
     assert column(shown, "level") == card["level"].tolist()
     assert column(shown, "coverage_layered") == card["coverage"].tolist()
     assert column(shown, "coverage_upper_layered") == card["coverage_upper"].tolist()
+
+
+def test_a_correction_by_regime_is_told_drawn_and_measured(tmp_path: Path) -> None:
+    folder = make_evaluation(tmp_path, n_train=32)
+    card = pd.read_csv(folder / "scorecard.csv")
+    at = card.query("group_kind == 'all' and method == 'regime'")
+    report = build(folder)
+    assert column(table(report, "coverage"), "coverage_regime") == at["coverage"].tolist()
+    assert report.tiles[0].detail.startswith("by regime; raw ")
+    assert report.verdict.startswith("The regime correction is")
+    assert "points with raw intervals" in section(report, "coverage").sentence
+    assert section(report, "coverage").sentence.endswith("with the one by regime.")
+    # A third of the 63 fits that converged learns.
+    assert "learnt on 21 of the train fits; the other 42 guarantee" in section(report, "correction").notes[-1]
+    curves = pd.read_csv(tmp_path / "metrics/coverage_curve.csv")
+    assert curves["calibrated"].tolist() == curves["regime"].tolist() == at["coverage"].tolist()
+    assert list(curves) == ["nominal", "ideal", "raw", "r_of_p", "layered", "regime", "calibrated"]
+    measured = json.loads((tmp_path / "metrics/evaluate_layered.json").read_text())
+    assert measured["default_method"] == "regime" and "regime" in measured["crps"]
+    assert render(report).count("by regime") > 10
+
+
+def test_without_one_the_default_is_layered(evaluation: Path) -> None:
+    project = evaluation.parent.parent
+    curves = pd.read_csv(project / "metrics/coverage_curve.csv")
+    assert curves["calibrated"].tolist() == curves["layered"].tolist() and "regime" not in curves
+    measured = json.loads((project / "metrics/evaluate_layered.json").read_text())
+    assert measured["default_method"] == "layered"
 
 
 def test_groups_are_those_of_the_scorecard(report: Report, evaluation: Path) -> None:

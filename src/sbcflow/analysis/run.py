@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sbcflow.analysis.calibrate import check_method, load_correction, load_regime_correction
+from sbcflow.analysis.calibrate import load_corrections
 from sbcflow.analysis.changes import SHOWN_LEVEL, Widths
 from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
 from sbcflow.analysis.estimator import estimator_gaps
@@ -18,8 +18,9 @@ from sbcflow.analysis.read import Roles, read_trial
 from sbcflow.analysis.scenario import SCENARIO_FILE, Scenario, scenario_for
 from sbcflow.analysis.visitors import write_visitors
 from sbcflow.analysis.write import EFFECTS_FILE, VISITORS_FILE, Record, check_out, write_manifest
+from sbcflow.calibration.corrections import LAYERED, Corrections, check_method, choose, files_of
 from sbcflow.calibration.layered import LayeredCorrection
-from sbcflow.calibration.regime.correction import REGIME_FILE, RegimeCorrection
+from sbcflow.calibration.regime.correction import REGIME, RegimeCorrection
 from sbcflow.data import Trial
 from sbcflow.errors import ParamsError
 from sbcflow.estimators import Posterior, make_estimator
@@ -36,7 +37,7 @@ LARGE_FILE = 10_000_000
 class Request:
     """What an analysis is of: the data and their roles, where it goes, and what it is done with.
 
-    ``method`` is how the intervals of single visitors are corrected, one of ``calibrate.METHODS``.
+    ``method`` is how the intervals of single visitors are corrected; the corrections' default where None.
     """
 
     data: Path
@@ -45,7 +46,7 @@ class Request:
     correction: Path | None
     params: Path
     seed: int
-    method: str = "layered"
+    method: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
     check_out(request.out)
     params = load_params(request.params)
     estimator = make_estimator(params)
-    correction = load_correction(request.correction) if request.correction else None
-    by_regime = _by_regime(request)
+    corrections, by_regime = _load_corrections(request)
+    correction = corrections.layered if corrections else None
     gaps = estimator_gaps(params, correction)
     _say_reading(request.data, say)
     found = read_trial(request.data, request.roles)
@@ -102,29 +103,42 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
         widths = write_visitors(folder / VISITORS_FILE, trial, posterior, rules)
         if scenario:
             write_text(folder / SCENARIO_FILE, scenario.text)
-        record = _record(request, params, trial, posterior, correction, regime, widths)
+        record = _record(request, params, trial, posterior, correction, by_regime, regime, widths)
         write_manifest(folder, request.data, sha256, record)
         say("found; writing the report")
         write_report(build(folder, request.out.resolve().name), folder)
-    notes = (*found.notes, *_method_notes(by_regime, regime), *_convergence_notes(posterior))
+    notes = (
+        *found.notes,
+        *_method_notes(request, corrections, by_regime, regime),
+        *_convergence_notes(posterior),
+    )
     next_step = scenario.next_step(str(request.out / SCENARIO_FILE)) if scenario else ""
     return Analysis(effects, regime, widths, notes, next_step)
 
 
-def _by_regime(request: Request) -> RegimeCorrection | None:
-    check_method(request.method)
-    if request.method != "regime":
-        return None
+def _load_corrections(request: Request) -> tuple[Corrections | None, RegimeCorrection | None]:
+    """The corrections, and the one by regime where the visitors' intervals are to be by it."""
+    if request.method is not None:
+        check_method(request.method)
     if request.correction is None:
-        raise ParamsError("method: regime needs a correction (--correction DIR)")
-    return load_regime_correction(request.correction)
+        if request.method == REGIME:
+            raise ParamsError("method: regime needs a correction (--correction DIR)")
+        return None, None
+    corrections = load_corrections(request.correction)
+    chosen = choose(corrections, request.method or corrections.default_method, request.correction)
+    return corrections, chosen if isinstance(chosen, RegimeCorrection) else None
 
 
-def _method_notes(correction: RegimeCorrection | None, regime: Regime) -> tuple[str, ...]:
-    if correction is None:
+def _method_notes(
+    request: Request, corrections: Corrections | None, by_regime: RegimeCorrection | None, regime: Regime
+) -> tuple[str, ...]:
+    if corrections is None:
         return ()
-    rule = correction.rule(SHOWN_LEVEL)
+    if by_regime is None:
+        why = "as asked" if request.method == LAYERED else "these corrections have none by regime"
+        return (f"visitors' intervals follow the layered rule: {why}",)
     narrower = "" if regime.ok else ", nowhere narrower than raw: outside the regime"
+    rule = by_regime.rule(SHOWN_LEVEL)
     return (f"visitors' intervals follow the rule: {rule}{narrower}; those of averages the layered rule",)
 
 
@@ -159,6 +173,7 @@ def _record(
     trial: Trial,
     posterior: Posterior,
     correction: LayeredCorrection | None,
+    by_regime: RegimeCorrection | None,
     regime: Regime,
     widths: Widths,
 ) -> Record:
@@ -176,7 +191,7 @@ def _record(
                 "exclude": list(request.roles.exclude),
                 "features": [feature.name for feature in trial.covariates.features],
                 "seed": request.seed,
-                "method": request.method,
+                "method": LAYERED if by_regime is None else REGIME,
             },
             **params.model_dump(mode="json", include={"estimator", "own", "model", "inference"}),
         },
@@ -201,6 +216,5 @@ def _links(request: Request, correction: LayeredCorrection | None) -> dict[str, 
     folder = request.correction
     if folder is None or correction is None:
         return None
-    names = [*correction.to_files(), *([REGIME_FILE] if request.method == "regime" else [])]
-    files = {name: sha256_of(folder / name) for name in sorted(names)}
+    files = {name: sha256_of(folder / name) for name in sorted(files_of(folder))}
     return {"trained_on": correction.trained_on, "correction": files}

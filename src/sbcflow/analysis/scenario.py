@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from sbcflow.params import Arms, Visitors
 
 SCENARIO_FILE = "scenario.yaml"
-N_TRAIN, N_TEST = 48, 24
+N_TRAIN, N_TEST = 96, 48
 MOST_LETTERS = 60
 
 
@@ -55,7 +55,9 @@ def scenario_for(settings: Mapping[str, Any], out: Path, correction: Path) -> Sc
 
 def _values(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
     # A list of its own for each: YAML writes one that it meets again as an alias.
-    sweeps = [{"scales": [*settings["scales"]], "generator_family": "v2"} for _ in range(2)]
+    sweeps = [
+        {"scales": [*settings["scales"]], "generator_family": "v2", "save_samples": True} for _ in range(2)
+    ]
     start = "generators.v2."
     v2 = {key.removeprefix(start): value for key, value in settings.items() if key.startswith(start)}
     trained = f"{name}-train"

@@ -6,7 +6,7 @@ arrays in the dims ``chain`` and ``draw``, or ``sample``; an MCMC in its samples
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sbcflow.calibration.intervals import Intervals
-from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.errors import DataError
+from sbcflow.scoring import Draws
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,11 +27,10 @@ MIN_DRAWS = 2
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the intervals at ``level`` off draws, by one method of a correction."""
+    """Reads the intervals at ``level`` off draws; ``intervals`` are those a correction gives rows of them."""
 
-    correction: LayeredCorrection
+    intervals: Callable[[Draws], Intervals]
     level: float
-    method: str
 
     def read(self, draws: ArrayLike) -> Intervals:
         """Return intervals of shape (...) from ``draws`` (..., n_draws).
@@ -46,21 +45,19 @@ class Reader:
                 f"got {values.shape}"
             )
         rows = values.reshape(-1, values.shape[-1])
-        found = self.correction.intervals(rows, self.level, self.method)
+        found = self.intervals(rows)
         shape = values.shape[:-1]
         return Intervals(found.lower.reshape(shape), found.upper.reshape(shape), found.regime)
 
 
 def apply(
-    correction: LayeredCorrection,
+    intervals: Callable[[Draws], Intervals],
     draws: Any,  # noqa: ANN401
     level: float,
-    method: str,
     var_names: str | Sequence[str] | None = None,
 ) -> Intervals | Labelled:
     """Return the intervals of ``draws`` in the form that they came in; see ``LayeredCorrection.apply``."""
-    correction.rule(level, method)
-    reader = Reader(correction, level, method)
+    reader = Reader(intervals, level)
     names = (var_names,) if isinstance(var_names, str) else var_names
     # A plain array needs no xarray, which takes its time to be imported.
     found = None if isinstance(draws, np.ndarray) else _labelled(draws, reader, names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,6 @@ from sbcflow.calibration.bootstrap import (
     resampled_means,
 )
 from sbcflow.calibration.evaluate import FitScores
-from sbcflow.calibration.layered import METHODS
 from sbcflow.data import FloatArray
 from sbcflow.levels import LEVELS
 from sbcflow.params import EvaluationSettings
@@ -58,21 +57,21 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the layered correction helped: one of the three codes, and a sentence with its reason."""
+    """Whether a correction helped: one of the three codes, and a sentence with its reason."""
 
     code: str
     sentence: str
 
 
-def compare(fits: tuple[FitScores, ...], settings: EvaluationSettings) -> Comparison:
-    """Compare the methods of ``METHODS`` on the fits, all from one set of resamples of whole fits.
+def compare(fits: tuple[FitScores, ...], methods: Sequence[str], settings: EvaluationSettings) -> Comparison:
+    """Compare the methods of the scores, raw first, all from one set of resamples of whole fits.
 
     The coverage error of a resample is that of its own mean coverages. Chance adds to an absolute error
     near 0 more than to a large one, so the resamples' differences lean against the better method.
     """
     by_name = {name: quantity(fits, settings) for name, quantity in _REPLICATES.items()}
     means = {
-        name: {m: _estimate(point[i], spread[:, i]) for i, m in enumerate(METHODS)}
+        name: {m: _estimate(point[i], spread[:, i]) for i, m in enumerate(methods)}
         for name, (point, spread) in by_name.items()
     }
     differences = {
@@ -80,7 +79,7 @@ def compare(fits: tuple[FitScores, ...], settings: EvaluationSettings) -> Compar
             name: _estimate(point[i] - point[0], spread[:, i] - spread[:, 0])
             for name, (point, spread) in by_name.items()
         }
-        for i, method in enumerate(METHODS)
+        for i, method in enumerate(methods)
         if i > 0
     }
     return Comparison(means, differences)
@@ -92,7 +91,7 @@ def coverage_error(coverage: FloatArray) -> FloatArray:
     return error
 
 
-def judge(comparison: Comparison, n_fits: int, method: str = "layered") -> Verdict:
+def judge(comparison: Comparison, n_fits: int, method: str) -> Verdict:
     """Return the verdict on a method, decided by its mean absolute coverage error alone.
 
     Better (worse) where the paired 95% interval of its difference from raw lies below (above) 0; else,

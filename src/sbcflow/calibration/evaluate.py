@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from sbcflow.calibration.intervals import Ends, Reading
-from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.data import Float32Array, FloatArray
 from sbcflow.errors import ArtifactError, DataError
 from sbcflow.levels import LEVELS
@@ -68,15 +67,6 @@ class TestScores:
 
     fits: tuple[FitScores, ...]
     n_excluded: int
-
-
-def methods_of(correction: LayeredCorrection) -> dict[str, Method]:
-    """Return the methods of a layered correction by name, in the order of ``METHODS``."""
-
-    def method(name: str) -> Method:
-        return lambda ordered: lambda level: correction.rule(level, name).read(ordered)
-
-    return {name: method(name) for name in METHODS}
 
 
 def score_test_fits(fits: Iterable[TestFit], methods: Mapping[str, Method]) -> TestScores:

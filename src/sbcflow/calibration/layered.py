@@ -113,7 +113,8 @@ class LayeredCorrection:
         """
         from sbcflow.calibration.apply import apply
 
-        return apply(self, draws, level, method, var_names)
+        self.rule(level, method)
+        return apply(lambda rows: self.intervals(rows, level, method), draws, level, var_names)
 
     def to_files(self) -> dict[str, dict[str, Any]]:
         """Return the JSON objects of the correction by file name, for whoever writes the run's folder."""

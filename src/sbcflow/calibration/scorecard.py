@@ -12,7 +12,8 @@ import pandas as pd
 
 from sbcflow.calibration.bootstrap import CONFIDENCE, interval_over_fits
 from sbcflow.calibration.comparison import COVERAGE_ERROR, Comparison, compare, coverage_error, judge
-from sbcflow.calibration.evaluate import CRPS_LEVELS, TestFit, TestScores, methods_of, score_test_fits
+from sbcflow.calibration.corrections import Corrections, methods_of
+from sbcflow.calibration.evaluate import CRPS_LEVELS, TestFit, TestScores, score_test_fits
 from sbcflow.calibration.groups import Group, groups_of
 from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.data import FloatArray
@@ -38,7 +39,16 @@ TABLE_COLUMNS = (
 
 
 # What the printed form needs of scorecard.json.
-SUMMARY_KEYS = ("n_fits", "n_excluded", COVERAGE_ERROR, "crps", "worst_template", "anchor", "verdict")
+SUMMARY_KEYS = (
+    "n_fits",
+    "n_excluded",
+    "default_method",
+    COVERAGE_ERROR,
+    "crps",
+    "worst_template",
+    "anchor",
+    "verdict",
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,17 @@ class Scorecard:
     table: pd.DataFrame
     curves: pd.DataFrame
     summary: dict[str, Any]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Every method that was scored, raw first."""
+        return methods_in(self.table)
+
+    @property
+    def default_method(self) -> str:
+        """The method that intervals of visitors are corrected by unless another is asked for."""
+        found: str = self.summary["default_method"]
+        return found
 
     @classmethod
     def load(cls, directory: Path | str) -> Scorecard:
@@ -67,9 +88,13 @@ class Scorecard:
 
 
 def evaluate(
-    fits: Iterable[TestFit], correction: LayeredCorrection, settings: EvaluationSettings
+    fits: Iterable[TestFit],
+    corrections: Corrections,
+    settings: EvaluationSettings,
 ) -> Scorecard:
     """Score every method on the fits of a test sweep, one fit's draws in memory at a time.
+
+    The verdict is on the corrections' default method.
 
     Equal inputs give equal scorecards, to the last digit. Coverage intervals come from a bootstrap of
     whole fits within each group, blank where a group has a single fit.
@@ -77,9 +102,17 @@ def evaluate(
     Raises:
         ArtifactError: no converged fit, or one whose draws or truth cannot be scored, by name.
     """
-    scores = score_test_fits(fits, methods_of(correction))
-    table = _table(scores, settings)
-    return Scorecard(table, _curves(table), _summary(scores, table, correction, settings))
+    methods = methods_of(corrections)
+    scores = score_test_fits(fits, methods)
+    table = _table(scores, tuple(methods), settings)
+    return Scorecard(
+        table, _curves(table), _summary(scores, tuple(methods), table, corrections.layered, settings)
+    )
+
+
+def methods_in(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the methods of a scorecard's table, in its order: raw first, the default one last."""
+    return tuple(str(method) for method in table["method"].unique())
 
 
 def _curves(table: pd.DataFrame) -> pd.DataFrame:
@@ -98,18 +131,24 @@ def _read_table(path: Path) -> pd.DataFrame:
     missing = [name for name in TABLE_COLUMNS if name not in table]
     if missing:
         raise ArtifactError(f"{path}: is missing the columns {', '.join(missing)}")
-    n_overall, expected = int((table["group_kind"] == "all").sum()), len(LEVELS) * len(METHODS)
+    methods = methods_in(table)
+    missing = [name for name in METHODS if name not in methods]
+    if missing:
+        raise ArtifactError(f"{path}: has no rows of the methods {', '.join(missing)}")
+    n_overall, expected = int((table["group_kind"] == "all").sum()), len(LEVELS) * len(methods)
     if n_overall != expected:
         raise ArtifactError(f"{path}: has {n_overall} rows over all fits; must have {expected}")
     return table
 
 
-def _table(scores: TestScores, settings: EvaluationSettings) -> pd.DataFrame:
-    rows = [row for group in groups_of(scores.fits) for row in _group_rows(group, settings)]
+def _table(scores: TestScores, methods: tuple[str, ...], settings: EvaluationSettings) -> pd.DataFrame:
+    rows = [row for group in groups_of(scores.fits) for row in _group_rows(group, methods, settings)]
     return pd.DataFrame(rows, columns=list(TABLE_COLUMNS))
 
 
-def _group_rows(group: Group, settings: EvaluationSettings) -> list[tuple[Any, ...]]:
+def _group_rows(
+    group: Group, methods: tuple[str, ...], settings: EvaluationSettings
+) -> list[tuple[Any, ...]]:
     coverage = np.stack([fit.coverage for fit in group.fits])
     lower, upper = interval_over_fits(coverage, settings.n_bootstrap, settings.seed)
     means = [coverage.mean(axis=0), lower, upper]
@@ -117,19 +156,24 @@ def _group_rows(group: Group, settings: EvaluationSettings) -> list[tuple[Any, .
     return [
         (group.kind, group.name, len(group.fits), level, method, *(float(v[m, a]) for v in means))
         for a, level in enumerate(LEVELS)
-        for m, method in enumerate(METHODS)
+        for m, method in enumerate(methods)
     ]
 
 
 def _summary(
-    scores: TestScores, table: pd.DataFrame, correction: LayeredCorrection, settings: EvaluationSettings
+    scores: TestScores,
+    methods: tuple[str, ...],
+    table: pd.DataFrame,
+    correction: LayeredCorrection,
+    settings: EvaluationSettings,
 ) -> dict[str, Any]:
-    comparison = compare(scores.fits, settings)
-    verdict = judge(comparison, len(scores.fits))
+    comparison = compare(scores.fits, methods, settings)
+    verdict = judge(comparison, len(scores.fits), methods[-1])
     return {
         "verdict": {"code": verdict.code, "sentence": verdict.sentence},
         "n_fits": len(scores.fits),
         "n_excluded": scores.n_excluded,
+        "default_method": methods[-1],
         **_comparison_json(comparison),
         "worst_template": worst_template(table),
         "anchor": {
@@ -164,13 +208,14 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def worst_template(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the template with the largest layered coverage error: its name, fits, and error by method."""
+    """Return the template where the default method errs most: its name, fits, and error by method."""
+    methods = methods_in(table)
     templates = table[table["group_kind"] == "template"]
     errors = {
-        str(name): {method: float(coverage_error(_coverage(rows, method))) for method in METHODS}
+        str(name): {method: float(coverage_error(_coverage(rows, method))) for method in methods}
         for name, rows in templates.groupby("group", sort=True)
     }
-    worst = max(errors, key=lambda name: errors[name]["layered"])
+    worst = max(errors, key=lambda name: errors[name][methods[-1]])
     n_fits = templates.loc[templates["group"] == worst, "n_fits"].iloc[0]
     return {"template": worst, "n_fits": int(n_fits), COVERAGE_ERROR: errors[worst]}
 
@@ -183,15 +228,15 @@ def _coverage(rows: pd.DataFrame, method: str) -> FloatArray:
 
 def render(scorecard: Scorecard) -> str:
     """Return the scorecard as a plain-text table, for a terminal."""
-    summary = scorecard.summary
-    columns = {m: _coverage(scorecard.table[scorecard.table["group_kind"] == "all"], m) for m in METHODS}
+    summary, methods = scorecard.summary, scorecard.methods
+    columns = {m: _coverage(scorecard.table[scorecard.table["group_kind"] == "all"], m) for m in methods}
     lines = [
         f"Coverage of {summary['n_fits']} test fits ({summary['n_excluded']} unconverged, left out)",
-        _line("nominal", METHODS),
-        *(_line(str(a), [f"{columns[m][i]:.4f}" for m in METHODS]) for i, a in enumerate(LEVELS)),
-        _line("mean |error|", [f"{_value(summary[COVERAGE_ERROR][m]):.4f}" for m in METHODS]),
-        _line("CRPS", [f"{_value(summary['crps'][m]):.4g}" for m in METHODS]),
-        _worst_line(summary["worst_template"]),
+        _line("nominal", methods),
+        *(_line(str(a), [f"{columns[m][i]:.4f}" for m in methods]) for i, a in enumerate(LEVELS)),
+        _line("mean |error|", [f"{_value(summary[COVERAGE_ERROR][m]):.4f}" for m in methods]),
+        _line("CRPS", [f"{_value(summary['crps'][m]):.4g}" for m in methods]),
+        _worst_line(summary["worst_template"], methods),
         *_anchor_lines(summary["anchor"]),
         summary["verdict"]["sentence"],
     ]
@@ -206,8 +251,8 @@ def _value(estimate: dict[str, float]) -> float:
     return estimate["value"]
 
 
-def _worst_line(worst: dict[str, Any]) -> str:
-    errors = ", ".join(f"{method} {worst[COVERAGE_ERROR][method]:.4f}" for method in METHODS)
+def _worst_line(worst: dict[str, Any], methods: Iterable[str]) -> str:
+    errors = ", ".join(f"{method} {worst[COVERAGE_ERROR][method]:.4f}" for method in methods)
     return f"Worst template: {worst['template']} ({worst['n_fits']} fits), mean |error| {errors}"
 
 

@@ -36,9 +36,13 @@ def analyze_command(
         Path | None, typer.Option(metavar="DIR", help="A fitted correction; without it, raw intervals alone.")
     ] = None,
     method: Annotated[
-        str,
-        typer.Option(metavar="M", help="How visitors' intervals are corrected: layered, or regime."),
-    ] = "layered",
+        str | None,
+        typer.Option(
+            metavar="M",
+            help="How visitors' intervals are corrected: regime, or layered; by default regime where the "
+            "corrections have it.",
+        ),
+    ] = None,
     params: ParamsOption = PARAMS_FILE,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="The seed of the posterior draws.")] = 0,
     as_json: Json = False,

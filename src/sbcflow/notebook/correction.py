@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sbcflow.calibration.layered import COVERAGE_FILE, SCALE_FAMILY_FILE, LayeredCorrection
+from sbcflow.calibration.corrections import Corrections, choose, files_of
+from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.calibration.regime.correction import REGIME, RegimeCorrection
 from sbcflow.notebook.run import Run
 
 if TYPE_CHECKING:
@@ -18,19 +20,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Correction(Run):
-    """A run that fitted a correction: ``correction`` is what it fitted."""
+    """A run that fitted a correction: ``correction`` is the layered one that it fitted.
+
+    ``by_regime`` is the one by regime, None where the train sweep could not carry it.
+    """
 
     correction: LayeredCorrection
+    by_regime: RegimeCorrection | None
 
     @classmethod
     def of(cls, run: Run) -> Correction:
-        """Read both files of a correction.
+        """Read the files of a correction.
 
         Raises:
             ArtifactError: one is missing, damaged or altered.
         """
-        run.file(COVERAGE_FILE, SCALE_FAMILY_FILE)
-        return cls(run.path, run.manifest, LayeredCorrection.load(run.path))
+        run.file(*files_of(run.path))
+        found = Corrections.load(run.path)
+        return cls(run.path, run.manifest, found.layered, found.by_regime)
 
     def apply(
         self,
@@ -39,8 +46,18 @@ class Correction(Run):
         method: str = "layered",
         var_names: str | Sequence[str] | None = None,
     ) -> Any:  # noqa: ANN401
-        """Return calibrated intervals of draws, in the form that they have: ``LayeredCorrection.apply``."""
-        return self.correction.apply(draws, level, method, var_names)
+        """Return calibrated intervals of draws, in the form that they have: ``LayeredCorrection.apply``.
+
+        ``method``: layered, r_of_p or raw; or regime, for draws of points of one fit.
+
+        Raises:
+            ArtifactError: the method is regime, and this run has no such correction.
+        """
+        if method != REGIME:
+            return self.correction.apply(draws, level, method, var_names)
+        found = choose(Corrections(self.correction, self.by_regime), method, self.path)
+        assert isinstance(found, RegimeCorrection)
+        return found.apply(draws, level, var_names)
 
     def plot(self, axes: Axes | None = None) -> Figure:
         """Draw R(p), with its band over fits, and how a 90% interval is read off it."""
@@ -60,4 +77,5 @@ class Correction(Run):
             "fits": f"{curve.n_fits} of {self.correction.trained_on}",
             "for 90% ask for": f"{curve.invert(0.9):.1%}",
             "tail": "scale family" if scale.anchor_usable else f"R(p) alone: {scale.anchor_reason}",
+            "by regime": "yes" if self.by_regime else "no",
         }

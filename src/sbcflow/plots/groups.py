@@ -29,6 +29,7 @@ from sbcflow.plots.style import (
     canvas,
     figure_of,
     legend_above,
+    spread,
 )
 
 COLUMNS: Mapping[str, str] = MappingProxyType(
@@ -57,7 +58,7 @@ MOST_TICKS = 5
 def plot_groups(
     table: pd.DataFrame, level: float = 0.9, kind: str = "template", axes: Axes | None = None
 ) -> Figure:
-    """Draw the raw and the layered coverage of each group of fits at one level, with 95% intervals.
+    """Draw the raw and the corrected coverage of each group of fits at one level, with 95% intervals.
 
     ``table`` holds rows of scorecard.csv; ``kind`` is a ``group_kind``: template, n_visitors or
     conversion_rate. A group of a single fit has no interval.
@@ -71,7 +72,8 @@ def plot_groups(
     names = list(dict.fromkeys(rows["group"]))
     with canvas(axes, FRAME_INCHES + ROW_INCHES * len(names)) as on:
         on.axvline(level, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
-        for method, shift in (("raw", -0.15), ("layered", 0.15)):
+        drawn = [name for name in METHOD_LABELS if name != "r_of_p" and (rows["method"] == name).any()]
+        for method, shift in zip(drawn, spread(len(drawn)), strict=True):
             _draw_method(on, rows[rows["method"] == method].set_index("group").loc[names], method, shift)
         n_fits = rows.drop_duplicates("group").set_index("group")["n_fits"]
         on.set_yticks(range(len(names)), [_group_label(name, n_fits[name]) for name in names])

@@ -20,6 +20,7 @@ from sbcflow.plots.style import (
     canvas,
     figure_of,
     legend_above,
+    spread,
 )
 
 QUANTITIES: Mapping[str, str] = MappingProxyType(
@@ -38,7 +39,8 @@ def plot_scores(summary: Mapping[str, Any], axes: Axes | None = None) -> Figure:
     """
     with canvas(axes, height=2.7) as on:
         on.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
-        for method, shift in (("r_of_p", -0.14), ("layered", 0.14)):
+        drawn = [name for name in METHOD_LABELS if name in summary["differences_from_raw"]]
+        for method, shift in zip(drawn, spread(len(drawn)), strict=True):
             place = np.arange(len(QUANTITIES)) + shift
             value, lower, upper = _relative(summary, method)
             colour = METHOD_COLOURS[method]

@@ -25,8 +25,8 @@ class Colour:
     dark: str
 
 
-# Told apart by the colour-blind (orange, blue and green-blue of unlike lightness), each at 4.5:1 or more
-# against its paper (tests/unit/test_plots_style.py).
+# Told apart by the colour-blind (orange, blue, green-blue and purple; methods have markers of their own
+# too), each at 4.5:1 or more against its paper (tests/unit/test_plots_style.py).
 PALETTE: Mapping[str, Colour] = MappingProxyType(
     {
         "ink": Colour("#1b2530", "#e8edf3"),
@@ -35,15 +35,22 @@ PALETTE: Mapping[str, Colour] = MappingProxyType(
         "raw": Colour("#b8430b", "#ff9d5c"),
         "curve": Colour("#3a63b8", "#90b4ff"),
         "layered": Colour("#0b6e69", "#43d1c0"),
+        "regime": Colour("#7b3294", "#d79bec"),
         "alarm": Colour("#b3162b", "#ff8f94"),
         "paper": Colour("#ffffff", "#18212b"),
     }
 )
-INK, MUTED, RULE, RAW, CURVE, LAYERED, ALARM, PAPER = (colour.light for colour in PALETTE.values())
+INK, MUTED, RULE, RAW, CURVE, LAYERED, REGIME, ALARM, PAPER = (colour.light for colour in PALETTE.values())
 
-METHOD_LABELS: Mapping[str, str] = MappingProxyType({"raw": "raw", "r_of_p": "R(p)", "layered": "layered"})
-METHOD_COLOURS: Mapping[str, str] = MappingProxyType({"raw": RAW, "r_of_p": CURVE, "layered": LAYERED})
-METHOD_MARKERS: Mapping[str, str] = MappingProxyType({"raw": "o", "r_of_p": "s", "layered": "D"})
+METHOD_LABELS: Mapping[str, str] = MappingProxyType(
+    {"raw": "raw", "r_of_p": "R(p)", "layered": "layered", "regime": "by regime"}
+)
+METHOD_COLOURS: Mapping[str, str] = MappingProxyType(
+    {"raw": RAW, "r_of_p": CURVE, "layered": LAYERED, "regime": REGIME}
+)
+METHOD_MARKERS: Mapping[str, str] = MappingProxyType(
+    {"raw": "o", "r_of_p": "s", "layered": "D", "regime": "^"}
+)
 
 WIDTH, HEIGHT = 4.2, 3.2
 LEGEND_COLUMNS = 3
@@ -127,6 +134,12 @@ def figure_of(axes: Axes) -> Figure:
     found = axes.get_figure(root=True)
     assert isinstance(found, Figure)
     return found
+
+
+def spread(n_methods: int) -> list[float]:
+    """Return how far, in rows, the marks of each of n methods stand from the middle of their row."""
+    gap = 0.3 if n_methods < 3 else 0.24
+    return [gap * (i - (n_methods - 1) / 2) for i in range(n_methods)]
 
 
 def legend_above(axes: Axes) -> None:

@@ -7,30 +7,36 @@ from functools import partial
 import pandas as pd
 
 from sbcflow import plots
-from sbcflow.calibration.layered import METHODS, LayeredCorrection
+from sbcflow.calibration.corrections import Corrections
+from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.calibration.scorecard import Scorecard
 from sbcflow.data import FloatArray
 from sbcflow.levels import LEVELS
+from sbcflow.plots.style import METHOD_LABELS
 from sbcflow.plots.uniformity import MIN_VALUES, Uniformity, pit_of_ranks, uniformity
 from sbcflow.report.runs import Lineage
 from sbcflow.report.value import Column, Picture, Section, Table, number, percent
 
 SHOWN_LEVEL = 0.9
+INTERVALS = {
+    "raw": "with raw intervals",
+    "r_of_p": "with R(p)",
+    "layered": "with the layered correction",
+    "regime": "with the one by regime",
+}
 MOST_PANELS = 6
-LABELS = {"raw": "raw", "r_of_p": "R(p)", "layered": "layered"}
 
 
 def coverage_section(lineage: Lineage) -> Section:
     """Return the section on coverage over all test fits, level by level."""
     card = lineage.scorecard
-    errors = {m: card.summary["mean_absolute_coverage_error"][m]["value"] for m in METHODS}
+    errors = card.summary["mean_absolute_coverage_error"]
+    raw, *corrected = (f"{number(100 * errors[m]['value'])} {INTERVALS[m]}" for m in card.methods)
     sentence = (
-        f"Averaged over the levels, coverage is off by {number(100 * errors['raw'])} points with raw "
-        f"intervals, {number(100 * errors['r_of_p'])} with R(p) and {number(100 * errors['layered'])} with "
-        "the layered correction."
+        f"Averaged over the levels, coverage is off by {raw.replace(' ', ' points ', 1)}, "
+        f"{', '.join(corrected[:-1])} and {corrected[-1]}."
     )
-    return Section(
-        "coverage", "Coverage", sentence, _coverage_pictures(card.table), (_coverage_table(lineage),)
-    )
+    return Section("coverage", "Coverage", sentence, _coverage_pictures(card), (_coverage_table(lineage),))
 
 
 def coverage_at(table: pd.DataFrame, method: str, level: float = SHOWN_LEVEL) -> pd.Series:
@@ -39,11 +45,12 @@ def coverage_at(table: pd.DataFrame, method: str, level: float = SHOWN_LEVEL) ->
     return rows.iloc[0]
 
 
-def _coverage_pictures(table: pd.DataFrame) -> tuple[Picture, ...]:
+def _coverage_pictures(card: Scorecard) -> tuple[Picture, ...]:
+    table = card.table
     told = "; ".join(
-        f"{LABELS[m]} {percent(coverage_at(table, m)['coverage'])} at 90%, "
+        f"{METHOD_LABELS[m]} {percent(coverage_at(table, m)['coverage'])} at 90%, "
         f"{percent(coverage_at(table, m, 0.5)['coverage'])} at 50%"
-        for m in METHODS
+        for m in card.methods
     )
     return (
         Picture(
@@ -72,18 +79,18 @@ def _coverage_table(lineage: Lineage) -> Table:
     )
     frame = pd.DataFrame({"level": list(LEVELS)})
     columns = [Column("level", "nominal", "percent")]
-    for method in METHODS:
+    for method in lineage.scorecard.methods:
         for value, label in (("coverage", ""), ("coverage_lower", " from"), ("coverage_upper", " to")):
             key = f"{value}_{method}"
             frame[key] = wide[value, method].loc[list(LEVELS)].to_numpy()
-            columns.append(Column(key, f"{LABELS[method]}{label}", "percent"))
+            columns.append(Column(key, f"{METHOD_LABELS[method]}{label}", "percent"))
     caption = "Coverage over all test fits, with 95% intervals over fits"
     return Table.of("coverage", caption, tuple(columns), frame)
 
 
 def correction_section(lineage: Lineage) -> Section:
     """Return the section on R(p) and on what the layered rule makes of it."""
-    correction = lineage.correction
+    correction = lineage.corrections.layered
     curve = correction.curve
     nominal = curve.invert(SHOWN_LEVEL)
     sentence = (
@@ -107,7 +114,7 @@ def correction_section(lineage: Lineage) -> Section:
         sentence,
         (picture,),
         (_rule_table(correction),),
-        notes=_tail_notes(correction),
+        notes=(*_tail_notes(correction), *_regime_notes(lineage.corrections)),
     )
 
 
@@ -120,6 +127,18 @@ def _tail_notes(correction: LayeredCorrection) -> tuple[str, ...]:
             "scale family; up to it, it is R(p).",
         )
     return (f"The layered rule uses R(p) alone, in the tail too: {scale.anchor_reason}.",)
+
+
+def _regime_notes(corrections: Corrections) -> tuple[str, ...]:
+    found = corrections.by_regime
+    if found is None:
+        return ()
+    return (
+        "The correction by regime moves and scales each interval by what the posterior shows. It was learnt "
+        f"on {found.n_learnt} of the train fits; the other {found.cutoffs.n_fits} guarantee its average "
+        f"coverage over experiments like them, up to {percent(found.cutoffs.guaranteed_level)}. Averages are "
+        "left to the layered rule.",
+    )
 
 
 def _rule_table(correction: LayeredCorrection) -> Table:

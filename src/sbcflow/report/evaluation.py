@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sbcflow.calibration.comparison import BETTER, NO_BETTER, WORSE
 from sbcflow.calibration.regime import LABELS, TOLERANCES, shown
+from sbcflow.plots.style import METHOD_LABELS
 from sbcflow.report.coverage import (
     SHOWN_LEVEL,
     correction_section,
@@ -64,18 +65,20 @@ def evaluation_report(run: Run) -> Report:
 
 
 def _at_ninety(lineage: Lineage) -> str:
-    told = []
-    for method in ("raw", "layered"):
-        row = coverage_at(lineage.scorecard.table, method)
+    card, told = lineage.scorecard, []
+    for method in ("raw", card.default_method):
+        row = coverage_at(card.table, method)
         span = (
             f" (95% interval over fits {percent(row['coverage_lower'])} to {percent(row['coverage_upper'])})"
         )
-        told.append(f"{method} ones in {percent(row['coverage'])}{span if row['n_fits'] > 1 else ''}")
+        told.append(
+            f"{METHOD_LABELS[method]} ones in {percent(row['coverage'])}{span if row['n_fits'] > 1 else ''}"
+        )
     return f"{SHOWN_LEVEL:.0%} intervals held the truth: {', '.join(told)} of the test points."
 
 
 def _limits(lineage: Lineage) -> tuple[str, ...]:
-    summary, regime = lineage.scorecard.summary, lineage.correction.regime
+    summary, regime = lineage.scorecard.summary, lineage.corrections.layered.regime
     spans = []
     for name in TOLERANCES:
         ends = dict.fromkeys(
@@ -94,22 +97,23 @@ def _limits(lineage: Lineage) -> tuple[str, ...]:
 
 
 def _tiles(lineage: Lineage) -> tuple[Tile, ...]:
-    summary, table = lineage.scorecard.summary, lineage.scorecard.table
-    covered = {m: percent(coverage_at(table, m)["coverage"]) for m in ("raw", "layered")}
+    card = lineage.scorecard
+    summary, method = card.summary, card.default_method
+    raw, covered = (percent(coverage_at(card.table, m)["coverage"]) for m in ("raw", method))
     return (
-        Tile("90% intervals hold the truth", covered["layered"], f"layered; raw {covered['raw']}"),
-        _tile("Mean coverage error", summary["mean_absolute_coverage_error"], points=True),
-        _tile("CRPS", summary["crps"], points=False),
+        Tile("90% intervals hold the truth", covered, f"{METHOD_LABELS[method]}; raw {raw}"),
+        _tile("Mean coverage error", summary["mean_absolute_coverage_error"], method, points=True),
+        _tile("CRPS", summary["crps"], method, points=False),
         Tile(
             "Test fits", f"{summary['n_fits']}", f"{summary['n_train_fits']} train fits; {_excluded(summary)}"
         ),
     )
 
 
-def _tile(label: str, by_method: dict[str, Any], *, points: bool) -> Tile:
+def _tile(label: str, by_method: dict[str, Any], method: str, *, points: bool) -> Tile:
     scale, unit = (100, " points") if points else (1, "")
-    raw, ours = (number(scale * by_method[m]["value"]) for m in ("raw", "layered"))
-    return Tile(label, f"{ours}{unit}", f"layered; raw {raw}{unit}")
+    raw, ours = (number(scale * by_method[m]["value"]) for m in ("raw", method))
+    return Tile(label, f"{ours}{unit}", f"{METHOD_LABELS[method]}; raw {raw}{unit}")
 
 
 def _excluded(summary: dict[str, Any]) -> str:

@@ -85,7 +85,7 @@ def lineage_section(lineage: Lineage) -> Section:
     sentence = _disjointness(train, test)
     runs = {
         "Train sweep": train.run,
-        "Corrections": lineage.corrections,
+        "Corrections": lineage.corrections_run,
         "Test sweep": test.run,
         "Evaluation": lineage.evaluation,
     }

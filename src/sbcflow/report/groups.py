@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from sbcflow import plots
-from sbcflow.calibration.layered import METHODS
-from sbcflow.report.coverage import LABELS, SHOWN_LEVEL
+from sbcflow.calibration.scorecard import Scorecard, methods_in
+from sbcflow.plots.style import METHOD_LABELS
+from sbcflow.report.coverage import SHOWN_LEVEL
 from sbcflow.report.runs import Lineage
 from sbcflow.report.value import Column, Picture, Section, Table, number, percent
 
@@ -26,12 +27,12 @@ def groups_section(lineage: Lineage) -> Section:
     """Return the section on templates, conversion rates and visitors."""
     table = lineage.scorecard.table
     at = table[(table["level"] == SHOWN_LEVEL) & (table["group_kind"] != "all")]
-    worst = lineage.scorecard.summary["worst_template"]
+    worst, method = lineage.scorecard.summary["worst_template"], lineage.scorecard.default_method
     errors = worst["mean_absolute_coverage_error"]
     sentence = (
         f"An average can hide a group. The worst template is {_words(worst['template'])} ({worst['n_fits']} "
         f"fits): its coverage is off by {number(100 * errors['raw'])} points raw and "
-        f"{number(100 * errors['layered'])} layered."
+        f"{number(100 * errors[method])} {METHOD_LABELS[method]}."
     )
     shown = [kind for kind in KINDS if at.loc[at["group_kind"] == kind, "group"].nunique() > 1]
     pictures = [_coverage_picture(table, kind) for kind in shown]
@@ -52,8 +53,9 @@ def _coverage_picture(table: pd.DataFrame, kind: str) -> Picture:
     told = "; ".join(
         f"{_words(str(group))} "
         + ", ".join(
-            f"{method} {percent(of.loc[of['method'] == method, 'coverage'].iloc[0])}"
-            for method in ("raw", "layered")
+            f"{METHOD_LABELS[str(method)]} {percent(coverage)}"
+            for method, coverage in zip(of["method"], of["coverage"], strict=True)
+            if method != "r_of_p"
         )
         for group, of in rows.groupby("group", sort=False)
     )
@@ -99,44 +101,48 @@ def _group_table(at: pd.DataFrame) -> Table:
         ("coverage_lower", " from", "percent"),
         ("coverage_upper", " to", "percent"),
     ]
-    for method in ("raw", "layered"):
+    for method in (name for name in methods_in(at) if name != "r_of_p"):
         for value, label, kind in (*wanted, ("mean_width", " width", "number")):
             key = f"{value}_{method}"
             frame[key] = wide[value, method].loc[pd.MultiIndex.from_frame(order)].to_numpy()
-            columns.append(Column(key, f"{LABELS[method]}{label}", kind))  # type: ignore[arg-type]
+            columns.append(Column(key, f"{METHOD_LABELS[method]}{label}", kind))  # type: ignore[arg-type]
     return Table.of("groups", "90% intervals by group of test fits", tuple(columns), frame)
 
 
 def scores_section(lineage: Lineage) -> Section:
     """Return the section on interval score and CRPS, before and after."""
-    summary = lineage.scorecard.summary
+    card, method = lineage.scorecard, lineage.scorecard.default_method
+    summary = card.summary
     score, crps = summary["interval_score_90"], summary["crps"]
     sentence = (
         f"Scores weigh width against misses, and smaller is better: the interval score at 90% goes from "
-        f"{number(score['raw']['value'])} to {number(score['layered']['value'])}, the CRPS from "
-        f"{number(crps['raw']['value'])} to {number(crps['layered']['value'])}, in revenue per visitor."
+        f"{number(score['raw']['value'])} to {number(score[method]['value'])}, the CRPS from "
+        f"{number(crps['raw']['value'])} to {number(crps[method]['value'])}, in revenue per visitor."
     )
     picture = Picture(
         "score-changes",
         "What the corrections change",
         "Dots of the change from raw in percent, with intervals: "
-        + "; ".join(f"{QUANTITIES[q]} layered {_change(summary, q)}" for q in QUANTITIES)
+        + "; ".join(
+            f"{QUANTITIES[q]} {METHOD_LABELS[method]} {_change(summary, method, q)}" for q in QUANTITIES
+        )
         + ".",
         "Paired by fit, in percent of raw, with 95% intervals over fits. An interval that holds 0 leaves "
         "it open whether there is a change.",
         partial(plots.plot_scores, summary),
     )
     return Section(
-        "scores", "Scores before and after", sentence, (picture,), (_score_table(summary), _levels(lineage))
+        "scores", "Scores before and after", sentence, (picture,), (_score_table(card), _levels(card))
     )
 
 
-def _change(summary: dict[str, Any], quantity: str) -> str:
-    difference = summary["differences_from_raw"]["layered"][quantity]["value"]
+def _change(summary: dict[str, Any], method: str, quantity: str) -> str:
+    difference = summary["differences_from_raw"][method][quantity]["value"]
     return f"{100 * difference / summary[quantity]['raw']['value']:+.1f}%"
 
 
-def _score_table(summary: dict[str, Any]) -> Table:
+def _score_table(card: Scorecard) -> Table:
+    summary = card.summary
     columns = (
         Column("quantity", "score", "text"),
         Column("method", "method", "text"),
@@ -151,22 +157,22 @@ def _score_table(summary: dict[str, Any]) -> Table:
     rows = tuple(
         (
             QUANTITIES[quantity],
-            LABELS[method],
+            METHOD_LABELS[method],
             *(summary[quantity][method][end] for end in ends),
             *(summary["differences_from_raw"].get(method, {}).get(quantity, {}).get(end) for end in ends),
         )
         for quantity in QUANTITIES
-        for method in METHODS
+        for method in card.methods
     )
     return Table("scores", "Scores over all test fits, and paired differences from raw", columns, rows)
 
 
-def _levels(lineage: Lineage) -> Table:
-    overall = lineage.scorecard.table.query("group_kind == 'all'")
+def _levels(card: Scorecard) -> Table:
+    overall = card.table.query("group_kind == 'all'")
     wide = overall.pivot(index="level", columns="method", values=["interval_score", "mean_width"])
     frame, columns = pd.DataFrame({"level": wide.index}), [Column("level", "level", "percent")]
     for value, label in (("interval_score", "score"), ("mean_width", "width")):
-        for method in METHODS:
+        for method in card.methods:
             frame[f"{value}_{method}"] = wide[value, method].to_numpy()
-            columns.append(Column(f"{value}_{method}", f"{label} {LABELS[method]}"))
+            columns.append(Column(f"{value}_{method}", f"{label} {METHOD_LABELS[method]}"))
     return Table.of("interval-scores", "Interval score and mean width at each level", tuple(columns), frame)

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from sbcflow import manifest
-from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.calibration.corrections import Corrections, files_of
 from sbcflow.calibration.scorecard import SUMMARY_FILE, TABLE_FILE, Scorecard
 from sbcflow.errors import ArtifactError
 from sbcflow.files import read_npz
 from sbcflow.manifest import MANIFEST_FILE, Manifest
-from sbcflow.sweep.layout import AGGREGATE, CONFIGS, COVERAGE_CORRECTION, DRAWS, SCALE_FAMILY_CORRECTION
+from sbcflow.sweep.layout import AGGREGATE, CONFIGS, DRAWS
 from sbcflow.sweep.plan import config_seeds
 
 
@@ -70,8 +70,8 @@ class Lineage:
 
     evaluation: Run
     scorecard: Scorecard
-    corrections: Run
-    correction: LayeredCorrection
+    corrections_run: Run
+    corrections: Corrections
     train: Sweep
     test: Sweep
     n_draws: int
@@ -96,13 +96,13 @@ def read_lineage(evaluation: Run) -> Lineage:
     beside = _runs_beside(evaluation.folder)
     links = evaluation.about.get("links", {})
     corrections = _linked(evaluation, beside, "corrections", links.get("corrections"))
-    manifest.check_files(corrections.folder, COVERAGE_CORRECTION, SCALE_FAMILY_CORRECTION)
+    manifest.check_files(corrections.folder, *files_of(corrections.folder))
     test = _read_sweep(_linked(evaluation, beside, "test", links.get("test")))
     return Lineage(
         evaluation=evaluation,
         scorecard=Scorecard.load(evaluation.folder),
-        corrections=corrections,
-        correction=LayeredCorrection.load(corrections.folder),
+        corrections_run=corrections,
+        corrections=Corrections.load(corrections.folder),
         train=_read_sweep(_linked(evaluation, beside, "train", links.get("train"))),
         test=test,
         n_draws=_n_draws(test),

@@ -7,15 +7,13 @@ from typing import Any
 import pandas as pd
 
 from sbcflow import manifest
-from sbcflow.calibration.layered import METHODS, LayeredCorrection
+from sbcflow.calibration.corrections import Corrections, files_of
 from sbcflow.calibration.scorecard import Scorecard, evaluate
 from sbcflow.errors import ArtifactError
 from sbcflow.files import replacing, write_json
 from sbcflow.params import Params
 from sbcflow.scoring import SCORED_LEVEL
 from sbcflow.sweep.layout import (
-    COVERAGE_CORRECTION,
-    SCALE_FAMILY_CORRECTION,
     coverage_by_template_path,
     coverage_curve_path,
     manifest_path,
@@ -38,8 +36,8 @@ def write_evaluation(params: Params) -> None:
     """
     settings = params.evaluate_layered
     lineage = prove_lineage(params)
-    correction = _read_correction(params.fit_corrections.id)
-    scorecard = evaluate(read_fits(params.test_sweep.id, "evaluating"), correction, settings)
+    corrections = _read_corrections(params.fit_corrections.id)
+    scorecard = evaluate(read_fits(params.test_sweep.id, "evaluating"), corrections, settings)
     with making(settings.id):
         _write_scorecard(settings.id, scorecard)
         write_manifest(
@@ -86,9 +84,10 @@ def prove_lineage(params: Params) -> dict[str, Any]:
     }
 
 
-def _read_correction(run_id: str) -> LayeredCorrection:
-    manifest.check_files(run_dir(run_id), COVERAGE_CORRECTION, SCALE_FAMILY_CORRECTION)
-    return LayeredCorrection.load(run_dir(run_id))
+def _read_corrections(run_id: str) -> Corrections:
+    folder = run_dir(run_id)
+    manifest.check_files(folder, *files_of(folder))
+    return Corrections.load(folder)
 
 
 def _write_scorecard(run_id: str, scorecard: Scorecard) -> None:
@@ -98,29 +97,34 @@ def _write_scorecard(run_id: str, scorecard: Scorecard) -> None:
 
 
 def _write_metrics(scorecard: Scorecard) -> None:
-    curves = scorecard.curves.pivot(index="nominal", columns="method", values="coverage")[list(METHODS)]
+    curves = _by_method(scorecard, scorecard.curves, "nominal")
     curves.insert(0, "ideal", curves.index)
     with replacing(coverage_curve_path()) as stream:
         curves.to_csv(stream, lineterminator="\n")
     with replacing(coverage_by_template_path()) as stream:
         _by_template(scorecard).to_csv(stream, lineterminator="\n")
-    summary = scorecard.summary
+    summary, methods = scorecard.summary, scorecard.methods
     errors = summary["mean_absolute_coverage_error"]
     write_json(
         metrics_path("evaluate_layered"),
         {
             "n_fits": summary["n_fits"],
-            "mean_absolute_coverage_error": {method: errors[method]["value"] for method in METHODS},
-            "crps": {method: summary["crps"][method]["value"] for method in METHODS},
+            "default_method": scorecard.default_method,
+            "mean_absolute_coverage_error": {method: errors[method]["value"] for method in methods},
+            "crps": {method: summary["crps"][method]["value"] for method in methods},
             "verdict": summary["verdict"]["code"],
         },
     )
 
 
 def _by_template(scorecard: Scorecard) -> pd.DataFrame:
-    """A row a template: the coverage of its intervals at ``SCORED_LEVEL``, a column a method."""
+    """A row a template: the coverage of its intervals at ``SCORED_LEVEL``."""
     table = scorecard.table
     rows = table[(table["group_kind"] == "template") & (table["level"] == SCORED_LEVEL)]
-    return rows.rename(columns={"group": "template"}).pivot(
-        index="template", columns="method", values="coverage"
-    )[list(METHODS)]
+    return _by_method(scorecard, rows.rename(columns={"group": "template"}), "template")
+
+
+def _by_method(scorecard: Scorecard, rows: pd.DataFrame, index: str) -> pd.DataFrame:
+    """A column a method, and once more that of the default one, which plots of DVC name in advance."""
+    wide = rows.pivot(index=index, columns="method", values="coverage")[list(scorecard.methods)]
+    return wide.assign(calibrated=wide[scorecard.default_method])

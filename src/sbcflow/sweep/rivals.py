@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sbcflow import manifest
+from sbcflow.calibration.corrections import Corrections
 from sbcflow.calibration.evaluate import score_test_fits
 from sbcflow.calibration.fit import converged_fits, fit_corrections
 from sbcflow.calibration.regime import regime_of
@@ -53,7 +54,7 @@ def compare_corrections(
     else:
         hull = regime_of(converged_fits(aggregate))
         regime = fit_regime([fit.errors for fit in train], hull, fitting.seed, trained_on)
-    methods = rivals(train, layered, regime)
+    methods = rivals(train, Corrections(layered, regime))
     scores = score_test_fits(read_fits(test_id, "scoring on"), methods)
     table = rivals_table(scores.fits, tuple(methods), scoring.n_bootstrap, scoring.seed)
     return Compared(table, len(train), len(scores.fits), notes)

@@ -85,13 +85,10 @@ def _check_checksums(run: Run, listed: Mapping[str, str]) -> None:
 
 
 def _check_corrections(run: Run) -> None:
-    from sbcflow.calibration.layered import LayeredCorrection
-    from sbcflow.calibration.regime.correction import REGIME_FILE, RegimeCorrection
+    from sbcflow.calibration.corrections import Corrections
 
     with run.findings.catching():
-        LayeredCorrection.load(run.root)
-        if (run.root / REGIME_FILE).exists():
-            RegimeCorrection.load(run.root)
+        Corrections.load(run.root)
     run.checked("values of the corrections")
 
 

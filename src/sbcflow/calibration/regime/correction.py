@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from sbcflow.data import FloatArray
 from sbcflow.errors import ArtifactError
 from sbcflow.scoring import Draws, central_interval, order_draws
 
+REGIME = "regime"
 REGIME_FILE = "regime_correction.json"
 SCHEMA_VERSION = 1
 # The sample of a fit's points that its heterogeneity is taken from: as many as a sweep tests.
@@ -93,9 +94,24 @@ class RegimeCorrection:
         lower, upper = (np.concatenate(end) for end in zip(*ends, strict=True))
         return Intervals(lower, upper, self.rule(level, outside))
 
+    def apply(
+        self,
+        draws: Any,  # noqa: ANN401
+        level: float = 0.9,
+        var_names: str | Sequence[str] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Return the intervals whose actual coverage is to be ``level``, in the form that the draws have.
+
+        Forms and errors are those of ``LayeredCorrection.apply``; each variable must hold points of one fit.
+        """
+        from sbcflow.calibration.apply import apply
+
+        check_level(level)
+        return apply(lambda rows: self.intervals(rows, level), draws, level, var_names)
+
     def rule(self, level: float, outside: tuple[str, ...] = ()) -> str:
         """Return what was done, in words, for intervals at ``level``."""
-        done = "regime"
+        done = REGIME
         if level > self.cutoffs.guaranteed_level:
             done += f", past the {self.cutoffs.guaranteed_level:g} that {self.cutoffs.n_fits} fits guarantee"
         if outside:
@@ -107,7 +123,7 @@ class RegimeCorrection:
         told = {} if self.fitted_by is None else {"fitted_by": dict(self.fitted_by)}
         content = {
             "schema_version": SCHEMA_VERSION,
-            "method": "regime",
+            "method": REGIME,
             "regression": self.regression.to_json(),
             "shape": self.shape.to_json(),
             "cutoffs": self.cutoffs.to_json(),

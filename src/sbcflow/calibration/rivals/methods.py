@@ -6,28 +6,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sbcflow.calibration.evaluate import Method, methods_of
+from sbcflow.calibration.corrections import Corrections, methods_of
+from sbcflow.calibration.evaluate import Method
 from sbcflow.calibration.intervals import Ends, Reading
-from sbcflow.calibration.layered import LayeredCorrection
+from sbcflow.calibration.layered import METHODS
 from sbcflow.calibration.regime.conformal import hierarchical_quantile
-from sbcflow.calibration.regime.correction import RegimeCorrection
 from sbcflow.calibration.rivals.train import FACTOR_LEVEL, GRID, TrainFit
 from sbcflow.data import FloatArray
 from sbcflow.scoring import central_interval
 
-SD_FACTOR, CONFORMAL, CQR, REGIME = "sd_factor", "conformal", "cqr", "regime"
+SD_FACTOR, CONFORMAL, CQR = "sd_factor", "conformal", "cqr"
 
 
-def rivals(
-    fits: Sequence[TrainFit], layered: LayeredCorrection, regime: RegimeCorrection | None
-) -> dict[str, Method]:
-    """Return every method by name, in the order that tables show them; regime where there is one."""
-    found = methods_of(layered) | {
+def rivals(fits: Sequence[TrainFit], corrections: Corrections) -> dict[str, Method]:
+    """Return every method by name, in the order that tables show them; regime, last, where it was fitted."""
+    ours = methods_of(corrections)
+    theirs = {
         SD_FACTOR: sd_factor([fit.factors for fit in fits]),
         CONFORMAL: conformal([fit.errors.errors for fit in fits]),
         CQR: conformal_quantiles([fit.missed for fit in fits]),
     }
-    return found if regime is None else found | {REGIME: regime.see}
+    return {name: ours[name] for name in METHODS} | theirs | ours
 
 
 def sd_factor(factors: Sequence[FloatArray]) -> Method:
