@@ -19,6 +19,10 @@ class ArtifactError(SbcflowError):
     """A file of a run that is missing, incomplete, altered, or of another run."""
 
 
+class NoSpreadError(ArtifactError):
+    """A fit of a sweep whose draws of some point do not spread: no posterior to correct by regime."""
+
+
 class EstimationError(SbcflowError):
     """A fit that could not be carried out."""
 

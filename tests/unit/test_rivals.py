@@ -1,6 +1,7 @@
 """Corrections fitted on one real sweep and scored on another; its estimator is a difference in means."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from difference_estimator import DifferenceEstimator
 from sbcflow.analysis.calibrate import calibrate_file
 from sbcflow.calibration.comparison import COVERAGE_ERROR
+from sbcflow.calibration.corrections import Corrections
 from sbcflow.calibration.regime.conformal import hierarchical_quantile
 from sbcflow.calibration.rivals.render import markdown_rivals, render_rivals
 from sbcflow.calibration.rivals.table import COLUMNS, COVERAGE, SCORE_RATIO, WORST_TEMPLATE
@@ -22,6 +24,7 @@ from sbcflow.sweep.corrections import write_corrections
 from sbcflow.sweep.fit import fit_config
 from sbcflow.sweep.gather import gather_sweep
 from sbcflow.sweep.rivals import Compared, compare_corrections
+from sbcflow.sweep.samples import read_fits
 
 ROOT = Path(__file__).parents[2]
 N_TRAIN, N_TEST = 24, 16
@@ -158,6 +161,17 @@ def test_corrections_have_the_file_of_regime_only_where_it_can_be_fitted(
     assert told() == "not fitted: 24 converged fits are fewer than 60"
     with pytest.raises(ArtifactError, match=r"regime_correction.json: no such file; fit_corrections writes"):
         calibrate_file(Path("draws.npz"), folder, 0.9, Path("intervals.csv"), "regime")
+
+
+@pytest.mark.usefixtures("few_are_enough", "inside")
+def test_a_fit_without_spread_leaves_the_layered_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = [*read_fits("pilot-train", "reading")]
+    flat = replace(fits[3], draws=np.ones_like(fits[3].draws))
+    monkeypatch.setattr("sbcflow.sweep.corrections.read_fits", lambda *_: [*fits[:3], flat, *fits[4:]])
+    write_corrections(values())
+    assert told().startswith(f"not fitted: config {flat.config_id}: draws: must spread within every point")
+    assert not Path("runs/pilot-corrections/regime_correction.json").exists()
+    assert Corrections.load("runs/pilot-corrections").default_method == "layered"
 
 
 @pytest.mark.parametrize(("level", "expected"), [(0.5, 6), (0.9, 10), (0.99, 10)])

@@ -12,6 +12,7 @@ from sbcflow.calibration.fit import converged_fits, fit_corrections
 from sbcflow.calibration.regime import regime_of
 from sbcflow.calibration.regime.correction import REGIME_FILE, RegimeCorrection
 from sbcflow.calibration.regime.fit import MIN_FITS, errors_of_fits, fit_regime
+from sbcflow.errors import NoSpreadError
 from sbcflow.files import write_json
 from sbcflow.params import CorrectionSettings, Params, estimator_settings
 from sbcflow.sweep.layout import aggregate_path, manifest_path, metrics_path, run_dir
@@ -38,7 +39,10 @@ def write_corrections(params: Params) -> None:
     lacking = why_no_regime(aggregate, kept_draws=sweep["pytyche"]["calibration"]["save_samples"])
     files = correction.to_files()
     if not lacking:
-        files |= _by_regime(aggregate, params, trained_on, fitted_by).to_files()
+        try:
+            files |= _by_regime(aggregate, params, trained_on, fitted_by).to_files()
+        except NoSpreadError as error:
+            lacking = str(error)
     with making(settings.id):
         _write(settings, files, trained_on)
     write_json(

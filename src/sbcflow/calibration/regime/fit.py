@@ -13,10 +13,17 @@ from sbcflow.calibration.regime.conformal import fit_cutoffs
 from sbcflow.calibration.regime.correction import RegimeCorrection
 from sbcflow.calibration.regime.hull import Regime
 from sbcflow.calibration.regime.location_scale import LocationScale, fit_location_scale
-from sbcflow.calibration.regime.observables import OBSERVABLES, heterogeneity_of, moments, observe
+from sbcflow.calibration.regime.observables import (
+    NO_SPREAD,
+    OBSERVABLES,
+    heterogeneity_of,
+    moments,
+    observe,
+    spreads,
+)
 from sbcflow.calibration.regime.shape import fit_shape
 from sbcflow.data import FloatArray
-from sbcflow.errors import ArtifactError
+from sbcflow.errors import ArtifactError, NoSpreadError
 from sbcflow.scoring import checked_truth, order_draws
 
 # A third of the fits is learnt on, the rest calibrates. With fewer fits than these neither says enough to
@@ -49,12 +56,15 @@ def errors_of_fits(fits: Iterable[TestFit]) -> Iterator[FitErrors]:
 
     Raises:
         ArtifactError: draws or truth that cannot be used, naming the config.
+        NoSpreadError: draws of a point that do not spread, naming the config.
     """
     for fit in fits:
         if fit.converged:
             with naming(fit):
-                found = errors_of(order_draws(fit.draws), checked_truth(fit.truth, len(fit.draws)))
-            yield found
+                ordered, truth = order_draws(fit.draws), checked_truth(fit.truth, len(fit.draws))
+            if not spreads(ordered):
+                raise NoSpreadError(f"config {fit.config_id}: {NO_SPREAD}")
+            yield errors_of(ordered, truth)
 
 
 def fit_regime(

@@ -24,6 +24,10 @@ SKEW_LEVEL, TAIL_LEVEL, BODY_LEVEL = 0.9, 0.99, 0.8
 _NORMAL_REACH = math.log(float(ndtri((1 + TAIL_LEVEL) / 2) / ndtri((1 + BODY_LEVEL) / 2)))
 # A single point, or points of one mean, have no heterogeneity: exp(-8) is below any that is seen.
 LEAST_HETEROGENEITY = -8.0
+NO_SPREAD = (
+    "draws: must spread within every point, found a point whose central 80% are one value; the method regime "
+    "needs a posterior"
+)
 
 
 def moments(ordered: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -32,14 +36,15 @@ def moments(ordered: FloatArray) -> tuple[FloatArray, FloatArray]:
     Raises:
         DataError: the draws of a point are all equal, or so many of them that no quantile tells more.
     """
-    mean, sd = ordered.mean(axis=1), ordered.std(axis=1)
+    if not spreads(ordered):
+        raise DataError(NO_SPREAD)
+    return ordered.mean(axis=1), ordered.std(axis=1)
+
+
+def spreads(ordered: FloatArray) -> bool:
+    """Return whether the central 80% of every point's draws (n_points, n_draws) are more than one value."""
     lower, upper = central_interval(ordered, BODY_LEVEL)
-    if not (upper > lower).all():
-        raise DataError(
-            "draws: must spread within every point, found a point whose central 80% are one value; the "
-            "method regime needs a posterior"
-        )
-    return mean, sd
+    return bool((upper > lower).all())
 
 
 def heterogeneity_of(ordered: FloatArray) -> float:
