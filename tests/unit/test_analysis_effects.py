@@ -143,7 +143,10 @@ def test_what_was_left_raw_is_said_and_counted(
     assert kept_raw(some, 0.9).tolist() == [False] * 11 + [True]
     text = render(kept, check_regime(trial, too_wide), Widths(1.03, 0.8), ())
     assert on_averages(kept) in text
-    assert "(cate.parquet) did change: 90% intervals are 1.03 wide raw and 0.8 calibrated" in text
+    assert (
+        "(cate.parquet) did change, by the layered rule: 90% intervals are 1.03 wide raw and 0.8 calibrated"
+        in text
+    )
 
 
 def test_an_interval_of_which_one_end_stays_raw_is_said_so() -> None:

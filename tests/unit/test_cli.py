@@ -302,6 +302,7 @@ def test_analyze_goes_by_regime_unless_told_says_so_of_visitors_and_records_it(
     assert answer.code == 0, answer.err
     assert "visitors' intervals follow the rule: regime, past the 0.836 that 60 fits guarantee" in answer.out
     assert "nowhere narrower than raw: outside the regime" in answer.out
+    assert "Intervals of single visitors (cate.parquet) did change, by regime: 90%" in answer.out
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["params"]["arguments"]["method"] == "regime"
     assert "regime_correction.json" in manifest["pytyche"]["sbcflow"]["links"]["correction"]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
+from sbcflow.calibration.corrections import LAYERED
+from sbcflow.calibration.regime.correction import REGIME
 from sbcflow.data import BoolArray
 from sbcflow.levels import level_suffix
 
 INTERVAL_LEVELS = (0.5, 0.8, 0.9, 0.95)
 SHOWN_LEVEL = 0.9
+BY_METHOD = MappingProxyType({LAYERED: "by the layered rule", REGIME: "by regime"})
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,11 @@ def on_averages(effects: pd.DataFrame) -> str:
     )
 
 
-def on_visitors(widths: Widths) -> str:
-    """Return what the correction did to the intervals of single visitors; "" without a correction."""
+def on_visitors(widths: Widths, method: str) -> str:
+    """Return what a method did to the intervals of single visitors; "" without a correction."""
     if widths.calibrated is None:
         return ""
     return (
-        "Intervals of single visitors (cate.parquet) did change: 90% intervals are "
+        f"Intervals of single visitors (cate.parquet) did change, {BY_METHOD[method]}: 90% intervals are "
         f"{widths.raw:.3g} wide raw and {widths.calibrated:.3g} calibrated, on average."
     )

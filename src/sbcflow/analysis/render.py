@@ -8,6 +8,7 @@ import pandas as pd
 
 from sbcflow.analysis.changes import INTERVAL_LEVELS, SHOWN_LEVEL, Widths, on_averages, on_visitors
 from sbcflow.analysis.effects import Regime
+from sbcflow.calibration.corrections import LAYERED
 from sbcflow.data import EVERYBODY
 from sbcflow.levels import level_suffix
 
@@ -17,7 +18,12 @@ NO_CORRECTION = (
 
 
 def render(
-    effects: pd.DataFrame, regime: Regime, widths: Widths, notes: Sequence[str], next_step: str = ""
+    effects: pd.DataFrame,
+    regime: Regime,
+    widths: Widths,
+    notes: Sequence[str],
+    next_step: str = "",
+    method: str = LAYERED,
 ) -> str:
     """Return the tables of effects.csv and all that the reader must know beside them."""
     calibrated = regime.ok is not None
@@ -30,7 +36,7 @@ def render(
         f"Effect on segments, {shown}% intervals",
         _aligned([_heading(level=False), *(_segment(row) for _, row in segments.iterrows())]),
         *(
-            [on_averages(effects), on_visitors(widths), *_regime_lines(regime, next_step)]
+            [on_averages(effects), on_visitors(widths, method), *_regime_lines(regime, next_step)]
             if calibrated
             else [NO_CORRECTION]
         ),

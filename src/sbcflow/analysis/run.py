@@ -53,7 +53,8 @@ class Request:
 class Analysis:
     """What came out: effects.csv as a table, the regime, widths over visitors, and notes for the reader.
 
-    ``next_step`` says what to do with scenario.yaml; "" where there is none.
+    ``next_step`` says what to do with scenario.yaml; "" where there is none. ``method`` is how intervals of
+    single visitors were corrected, of no meaning without a correction.
     """
 
     effects: pd.DataFrame
@@ -61,6 +62,7 @@ class Analysis:
     widths: Widths
     notes: tuple[str, ...]
     next_step: str
+    method: str
 
 
 def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
@@ -113,7 +115,7 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
         *_convergence_notes(posterior),
     )
     next_step = scenario.next_step(str(request.out / SCENARIO_FILE)) if scenario else ""
-    return Analysis(effects, regime, widths, notes, next_step)
+    return Analysis(effects, regime, widths, notes, next_step, _method_of(by_regime))
 
 
 def _load_corrections(request: Request) -> tuple[Corrections | None, RegimeCorrection | None]:
@@ -127,6 +129,10 @@ def _load_corrections(request: Request) -> tuple[Corrections | None, RegimeCorre
     corrections = load_corrections(request.correction)
     chosen = choose(corrections, request.method or corrections.default_method, request.correction)
     return corrections, chosen if isinstance(chosen, RegimeCorrection) else None
+
+
+def _method_of(by_regime: RegimeCorrection | None) -> str:
+    return LAYERED if by_regime is None else REGIME
 
 
 def _method_notes(
@@ -191,7 +197,7 @@ def _record(
                 "exclude": list(request.roles.exclude),
                 "features": [feature.name for feature in trial.covariates.features],
                 "seed": request.seed,
-                "method": LAYERED if by_regime is None else REGIME,
+                "method": _method_of(by_regime),
             },
             **params.model_dump(mode="json", include={"estimator", "own", "model", "inference"}),
         },

@@ -61,7 +61,14 @@ def analyze_command(
     roles = Roles(arm, control, converted, revenue, named, excluded)
     analysis = run(Request(data, roles, out, correction, params, seed, method), say=progress)
     files = [str(path) for path in sorted(out.iterdir())]
-    text = render(analysis.effects, analysis.regime, analysis.widths, analysis.notes, analysis.next_step)
+    text = render(
+        analysis.effects,
+        analysis.regime,
+        analysis.widths,
+        analysis.notes,
+        analysis.next_step,
+        analysis.method,
+    )
     text += "".join(f"{path}\n" for path in files)
     plain = {
         "regime": asdict(analysis.regime),

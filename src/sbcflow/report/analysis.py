@@ -9,6 +9,7 @@ import pandas as pd
 
 from sbcflow import plots
 from sbcflow.analysis.changes import INTERVAL_LEVELS, SHOWN_LEVEL, Widths, kept_raw, on_averages, on_visitors
+from sbcflow.calibration.corrections import LAYERED
 from sbcflow.calibration.regime import LABELS, TOLERANCES, Observed, Regime
 from sbcflow.data import EVERYBODY
 from sbcflow.errors import ArtifactError
@@ -128,8 +129,14 @@ def _meaning(run: Run, effects: pd.DataFrame, is_calibrated: bool) -> tuple[str,
         "that they must be to hold the truth as often as they say; on averages they are never narrower than "
         "raw ones.",
         on_averages(effects),
-        *([on_visitors(Widths(**widths))] if widths else ()),
+        *([on_visitors(Widths(**widths), _method_of(run))] if widths else ()),
     )
+
+
+def _method_of(run: Run) -> str:
+    """How intervals of single visitors were corrected; layered in analyses from before there was a choice."""
+    method: str = run.manifest["params"]["arguments"].get("method", LAYERED)
+    return method
 
 
 def _limits() -> tuple[str, ...]:
