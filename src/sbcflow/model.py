@@ -9,7 +9,8 @@ row of coefficients for everybody (prognostic) and one per treatment arm (its de
 
 The prior sd of a group of m columns, prognostic and treatment apart, is scale / sqrt(m) with scale
 ~ HalfNormal: the scale is the spread that the group gives the predictor, however many columns it has.
-The constant's mean and sd are fixed settings.
+The treatments' constants, their shifts, are such a group of one column, without the prognostic row; the mean
+and sd of control's constant are fixed settings.
 """
 
 from __future__ import annotations
@@ -77,19 +78,21 @@ def part_prior(structure: Structure, n_arms: int, priors: PartPriors) -> PartPri
     present = [g for g, size in enumerate(structure.group_sizes) if size]
     position = np.array([present.index(g) if g >= 0 else -1 for g in group], dtype=np.int32)
     treatment = np.where(position >= 0, position + len(present), -1).astype(np.int32)
+    treatment[0] = 2 * len(present)
     mean, fixed_sd = np.zeros((n_arms, len(group))), np.ones((n_arms, len(group)))
-    mean[0, 0], fixed_sd[0, 0], fixed_sd[1:, 0] = priors.intercept_mean, priors.intercept_sd, priors.shift_sd
+    mean[0, 0], fixed_sd[0, 0] = priors.intercept_mean, priors.intercept_sd
     for g in present:
         fixed_sd[:, group == g] = 1 / math.sqrt(structure.group_sizes[g])
     noise = (priors.noise_median, priors.noise_log_sd) if isinstance(priors, SeverityPriors) else ()
     widths = np.repeat([priors.prognostic_scale, priors.treatment_scale], len(present))
+    rows_and_groups = (f"{row}_{GROUPS[g]}" for row in ("prognostic", "treatment") for g in present)
     return PartPrior(
         mean=mean,
         fixed_sd=fixed_sd,
         scale_index=np.stack([position, *[treatment] * (n_arms - 1)]),
-        widths=widths,
+        widths=np.append(widths, priors.shift_scale),
         noise=np.array(noise, dtype=np.float64),
-        scale_names=tuple(f"{part}_{GROUPS[g]}" for part in ("prognostic", "treatment") for g in present),
+        scale_names=(*rows_and_groups, "treatment_shift"),
     )
 
 

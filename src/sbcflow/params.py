@@ -205,14 +205,14 @@ class BasisSettings(_Settings):
 class PartPriors(_Settings):
     """Priors of one part of the hurdle model, on its linear predictor's scale.
 
-    Normal(``intercept_mean``, ``intercept_sd``) for control's level, Normal(0, ``shift_sd``) for the
-    shift of each treatment arm, HalfNormal(``prognostic_scale``) and HalfNormal(``treatment_scale``)
-    for the spread that each group of basis columns gives the predictor.
+    Normal(``intercept_mean``, ``intercept_sd``) for control's level, HalfNormal(``shift_scale``) for the
+    spread of the treatment arms' shifts about 0, HalfNormal(``prognostic_scale``) and
+    HalfNormal(``treatment_scale``) for the spread that each group of basis columns gives the predictor.
     """
 
     intercept_mean: Finite
     intercept_sd: Positive
-    shift_sd: Positive
+    shift_scale: Positive
     prognostic_scale: Positive
     treatment_scale: Positive
 

@@ -42,7 +42,7 @@ INFERENCE = InferenceSettings(method="nuts", n_draws=100, khat_draws=100, khat_l
 
 def prior_of_both(treatment_scale: float = 0.5) -> ModelSettings:
     """Return a model whose trials convert about half of the time, so that few visitors say much."""
-    common = {"shift_sd": 0.5, "prognostic_scale": 0.5, "treatment_scale": treatment_scale}
+    common = {"shift_scale": 0.5, "prognostic_scale": 0.5, "treatment_scale": treatment_scale}
     return ModelSettings(
         basis=BasisSettings(n_knots=3, interactions=False, max_columns=50),
         conversion=PartPriors(intercept_mean=0.0, intercept_sd=0.7, **common),

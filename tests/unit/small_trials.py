@@ -21,12 +21,12 @@ from sbcflow.params import (
 )
 
 CONVERSION = PartPriors(
-    intercept_mean=-0.5, intercept_sd=1.0, shift_sd=0.5, prognostic_scale=0.5, treatment_scale=0.3
+    intercept_mean=-0.5, intercept_sd=1.0, shift_scale=0.5, prognostic_scale=0.5, treatment_scale=0.3
 )
 SEVERITY = SeverityPriors(
     intercept_mean=1.0,
     intercept_sd=2.0,
-    shift_sd=0.4,
+    shift_scale=0.4,
     prognostic_scale=0.5,
     treatment_scale=0.3,
     noise_median=0.8,

@@ -20,9 +20,9 @@ from sbcflow.files import write_json
 from sbcflow.params import Params, parse
 
 
-def _params(shift_sd: float = 0.5, **changes: Any) -> Params:
+def _params(shift_scale: float = 0.5, **changes: Any) -> Params:
     values = yaml.safe_load((ROOT / "params.yaml").read_text()) | changes
-    values["model"]["severity"]["shift_sd"] = shift_sd
+    values["model"]["severity"]["shift_scale"] = shift_scale
     return parse(values)
 
 
@@ -46,8 +46,8 @@ def test_another_estimator_or_another_prior_is_named(correction: LayeredCorrecti
     assert estimator_gaps(own, correction) == (
         "estimator: mymodel:build here, hurdle where the correction was fitted",
     )
-    assert estimator_gaps(_params(shift_sd=0.75), correction) == (
-        "model.severity.shift_sd: 0.75 here, 0.5 where the correction was fitted",
+    assert estimator_gaps(_params(shift_scale=0.75), correction) == (
+        "model.severity.shift_scale: 0.75 here, 0.5 where the correction was fitted",
     )
     fitted_by_own = replace(correction, fitted_by=own.estimator_settings())
     assert estimator_gaps(_params(), fitted_by_own)[0].startswith("estimator: hurdle here, mymodel:build")
@@ -64,9 +64,9 @@ def test_a_gap_puts_an_experiment_outside_the_regime(correction: LayeredCorrecti
     revenue = np.where(converted, np.exp(rng.normal(0, 0.9, n)), 0.0)
     trial = Trial(covariates, rng.integers(0, 2, n).astype(np.int32), converted, revenue, ("off", "on"))
     assert check_regime(trial, correction, estimator_gaps(_params(), correction)).ok is True
-    regime = check_regime(trial, correction, estimator_gaps(_params(shift_sd=0.75), correction))
+    regime = check_regime(trial, correction, estimator_gaps(_params(shift_scale=0.75), correction))
     assert regime.ok is False
-    assert regime.messages[0].startswith("model.severity.shift_sd")
+    assert regime.messages[0].startswith("model.severity.shift_scale")
     assert "sweep" in regime.advice
 
 

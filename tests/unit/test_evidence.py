@@ -24,7 +24,7 @@ from sbcflow.model import PartPrior, log_prior_theta, split_theta
 from sbcflow.runtime import numerics
 
 pytestmark = pytest.mark.usefixtures("fit_numerics")
-THETAS = [np.log(np.array(t)) for t in ([0.3, 0.2, 0.1, 0.2, 0.7], [1.0, 0.01, 0.5, 0.4, 1.2])]
+THETAS = [np.log(np.array(t)) for t in ([0.3, 0.2, 0.1, 0.2, 0.4, 0.7], [1.0, 0.01, 0.5, 0.4, 0.1, 1.2])]
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +130,11 @@ def test_the_gaussian_given_theta_is_that_of_an_explicit_inverse(case: Case) -> 
 def test_the_top_is_found_from_bad_starts(case: Case, start: float) -> None:
     prior = case.severity_prior
     centred = centre(case.severities.curvature, prior)
-    at = maximise(centred, prior, np.full(5, np.log(start)))
+    at = maximise(centred, prior, np.full(len(prior.theta_names), np.log(start)))
     found = at.theta
     np.testing.assert_allclose(expand_evidence(centred, prior, found).gradient, 0, atol=1e-3)
     assert at.value == log_evidence(centred, prior, found)
-    for step in 0.1 * np.concatenate([np.eye(5), -np.eye(5)]):
+    for step in 0.1 * np.concatenate([np.eye(len(found)), -np.eye(len(found))]):
         assert evidence(centred, prior, found + step) < evidence(centred, prior, found)
 
 

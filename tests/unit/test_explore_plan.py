@@ -19,7 +19,7 @@ from sbcflow.sweep import key
 from sbcflow.sweep.plan import plan_sweep
 
 N_CONFIGS = "exploratory_sweep.n_configs"
-SHIFT = "model.severity.shift_sd"
+SHIFT = "model.severity.shift_scale"
 
 
 @pytest.fixture
@@ -45,10 +45,14 @@ def test_a_combination_is_a_params_file_that_differs_in_its_values(params: Path)
     ]
     last = planned[-1]
     assert last.params == parse(yaml.safe_load(last.text))
-    assert (last.sweep.n_configs, last.params.model.severity.shift_sd) == (3, 0.001)
+    assert (last.sweep.n_configs, last.params.model.severity.shift_scale) == (3, 0.001)
     assert len(last.configs) == 3
     lines = zip(before.splitlines(), last.text.decode().splitlines(), strict=True)
-    assert [new.split(":")[0].strip() for old, new in lines if old != new] == ["id", "n_configs", "shift_sd"]
+    assert [new.split(":")[0].strip() for old, new in lines if old != new] == [
+        "id",
+        "n_configs",
+        "shift_scale",
+    ]
     assert params.read_text() == before
     assert [path.name for path in params.parent.iterdir()] == ["params.yaml"]
 
@@ -56,7 +60,7 @@ def test_a_combination_is_a_params_file_that_differs_in_its_values(params: Path)
 def test_names_say_what_was_set_and_the_run_is_named_alike(params: Path) -> None:
     planned = plan_experiments({N_CONFIGS: [2], SHIFT: [0.25]}, params)[0]
     slug, _, digits = planned.name.rpartition("-")
-    assert slug == "n_configs=2,shift_sd=0.25"
+    assert slug == "n_configs=2,shift_scale=0.25"
     assert planned.sweep.id == f"smoke-prior-{digits}"
     assert plan_experiments({N_CONFIGS: [2], SHIFT: [0.25]}, params)[0] == planned
 
@@ -90,7 +94,7 @@ def test_the_digest_follows_settings_and_fits(params: Path, monkeypatch: pytest.
     others = [
         _one(params, exploratory_sweep__n_configs=3),
         _one(params, exploratory_sweep__n_configs=2, exploratory_sweep__master_seed=7),
-        _one(params, exploratory_sweep__n_configs=2, model__severity__shift_sd=0.3),
+        _one(params, exploratory_sweep__n_configs=2, model__severity__shift_scale=0.3),
         _one(params, exploratory_sweep__n_configs=2, exploratory_sweep__id="other"),
     ]
     assert _one(params, exploratory_sweep__n_configs=2, fit_corrections__seed=9).sweep.id == first.sweep.id
@@ -112,7 +116,10 @@ def test_fits_keep_their_keys_whatever_the_run_is_called(params: Path) -> None:
 @pytest.mark.parametrize(
     ("sets", "said"),
     [
-        ({"model.shift_sd": [1]}, "model.shift_sd: unknown key; did you mean model.severity.shift_sd?"),
+        (
+            {"model.shift_scale": [1]},
+            "model.shift_scale: unknown key; did you mean model.severity.shift_scale?",
+        ),
         ({"qqqqqq": [1]}, "qqqqqq: unknown key (sections: "),
         ({"estimator.prior": [1]}, "estimator.prior: unknown key"),
         ({"model.basis": [1]}, "model.basis: is a section; set one of model.basis."),
@@ -121,7 +128,7 @@ def test_fits_keep_their_keys_whatever_the_run_is_called(params: Path) -> None:
         ({"train_sweep.master_seed": [20260528]}, "must differ"),
         ({"fit_corrections.seed": [1, 2]}, "fit_corrections.seed: seed=1-"),
         ({"fit_corrections.seed": [1, 2]}, "would be the same sweep"),
-        ({SHIFT: [1, 1.0]}, f"{SHIFT}: shift_sd=1-"),
+        ({SHIFT: [1, 1.0]}, f"{SHIFT}: shift_scale=1-"),
         ({"exploratory_sweep.id": ["x" * 75]}, "exploratory_sweep.id: "),
     ],
 )

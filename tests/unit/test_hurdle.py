@@ -73,8 +73,10 @@ def test_draws_have_the_sizes_asked_for() -> None:
     assert set(posterior.hyperparameters()) == {
         "conversion.prognostic_main",
         "conversion.treatment_main",
+        "conversion.treatment_shift",
         "severity.prognostic_main",
         "severity.treatment_main",
+        "severity.treatment_shift",
         "severity.noise",
     }
     assert all(v.shape == (400,) and (v > 0).all() for v in posterior.hyperparameters().values())

@@ -69,7 +69,7 @@ def test_nothing_has_changed(before: Params) -> None:
 @pytest.mark.parametrize(
     ("change", "step"),
     [
-        ({"model__severity__shift_sd": 0.6}, "model.severity.shift_sd: 0.5 -> 0.6"),
+        ({"model__severity__shift_scale": 0.6}, "model.severity.shift_scale: 0.15 -> 0.6"),
         ({"model__basis__interactions": False}, "model.basis.interactions: true -> false"),
         ({"inference__method": "nuts"}, "inference.method: laplace -> nuts"),
         ({"inference__nuts__n_warmup": 400}, "inference.nuts.n_warmup: 150 -> 400"),
@@ -132,10 +132,10 @@ def _exchange_versions(monkeypatch: pytest.MonkeyPatch, versions: Mapping[str, s
 def test_several_changes_are_all_told(monkeypatch: pytest.MonkeyPatch) -> None:
     _exchange_versions(monkeypatch, {**numeric_versions(), "jax": "99.1", "numpy": "98"})
     versions = numeric_versions()
-    lines = _text(model__severity__shift_sd=0.6, scoring__n_test=400)
+    lines = _text(model__severity__shift_scale=0.6, scoring__n_test=400)
     assert lines[1:] == [
         "6 configs (0000-0005):",
-        "  model.severity.shift_sd: 0.5 -> 0.6",
+        "  model.severity.shift_scale: 0.15 -> 0.6",
         "  scoring.n_test: 500 -> 400",
         f"  libraries: jax {versions['jax']} -> 99.1, numpy {versions['numpy']} -> 98",
     ]
@@ -199,21 +199,21 @@ def test_another_family_names_the_settings_of_both() -> None:
 
 def test_of_several_former_fits_the_latest_counts() -> None:
     for value, ended in ((0.7, 50.0), (0.8, 70.0), (0.9, 60.0)):
-        params = values(**SMALL, model__severity__shift_sd=value)
+        params = values(**SMALL, model__severity__shift_scale=value)
         fit(params, "train", plan_sweep(params, "train")[0], execution={"ended": STARTED + ended})
-    steps = [_steps(one) for one in _explain(model__severity__shift_sd=0.6).would_run]
-    assert steps[0] == {"model.severity.shift_sd": (0.8, 0.6)}
-    assert steps[1] == {"model.severity.shift_sd": (0.5, 0.6)}
+    steps = [_steps(one) for one in _explain(model__severity__shift_scale=0.6).would_run]
+    assert steps[0] == {"model.severity.shift_scale": (0.8, 0.6)}
+    assert steps[1] == {"model.severity.shift_scale": (0.15, 0.6)}
 
 
 def test_reasons_that_differ_are_told_apart() -> None:
-    other = values(**SMALL, model__severity__shift_sd=0.7)
+    other = values(**SMALL, model__severity__shift_scale=0.7)
     for planned in plan_sweep(other, "train")[3:]:
         fit(other, "train", planned, execution={"ended": STARTED + 1000.0})
-    lines = _text(model__severity__shift_sd=0.6)
+    lines = _text(model__severity__shift_scale=0.6)
     assert lines[1:] == [
-        "3 configs (0000-0002): model.severity.shift_sd: 0.5 -> 0.6",
-        "3 configs (0003-0005): model.severity.shift_sd: 0.7 -> 0.6",
+        "3 configs (0000-0002): model.severity.shift_scale: 0.15 -> 0.6",
+        "3 configs (0003-0005): model.severity.shift_scale: 0.7 -> 0.6",
     ]
 
 
@@ -240,9 +240,9 @@ def test_a_former_summary_that_cannot_be_read_tells_nothing(before: Params, text
     other = values(**SMALL, train_sweep__master_seed=1)
     fit(other, "train", plan_sweep(other, "train")[2], execution={"ended": 1.0})
     assert _text()[1:] == [_seeds_of(other, before, 2)]
-    other = values(**SMALL, model__severity__shift_sd=0.7)
+    other = values(**SMALL, model__severity__shift_scale=0.7)
     fit(other, "train", plan_sweep(other, "train")[2], execution={"ended": 1.0})
-    assert _text()[1:] == ["1 config (0002): model.severity.shift_sd: 0.7 -> 0.5"]
+    assert _text()[1:] == ["1 config (0002): model.severity.shift_scale: 0.7 -> 0.15"]
 
 
 def _seeds_of(other: Params, params: Params, index: int) -> str:
@@ -262,7 +262,7 @@ def test_folders_that_are_none_of_fits_are_left_alone() -> None:
         (configs_dir(RUN) / name).mkdir()
     (configs_dir(RUN) / "0002-11111111").write_text("a file")
     assert _explain().would_run == ()
-    assert len(_explain(model__severity__shift_sd=0.6).would_run) == 6
+    assert len(_explain(model__severity__shift_scale=0.6).would_run) == 6
 
 
 def test_nothing_is_written_and_it_is_plain_json(folder: Path) -> None:

@@ -21,7 +21,7 @@ from sbcflow.model import (
 
 pytestmark = pytest.mark.usefixtures("fit_numerics")
 STRUCTURE = make_basis(mixed_covariates(500), basis_settings(n_knots=4)).structure
-SCALES = np.array([0.5, 0.2, 0.4, 0.1, 0.3, 0.6])
+SCALES = np.array([0.5, 0.2, 0.4, 0.1, 0.3, 0.6, 0.7])
 NOISE = 0.9
 
 
@@ -33,7 +33,7 @@ def test_the_prior_sd_of_a_group_is_its_scale_over_the_root_of_its_size() -> Non
     sd = np.asarray(prior_of(3).sd(jnp.asarray(SCALES)))
     sizes, group = STRUCTURE.group_sizes, np.array(STRUCTURE.group_of_column)
     assert sd[0, 0] == SEVERITY.intercept_sd
-    np.testing.assert_array_equal(sd[1:, 0], SEVERITY.shift_sd)
+    np.testing.assert_allclose(sd[1:, 0], SCALES[6])
     for g, size in enumerate(sizes):
         np.testing.assert_allclose(sd[0, group == g], SCALES[g] / np.sqrt(size))
         np.testing.assert_allclose(sd[1:, group == g], SCALES[3 + g] / np.sqrt(size))
@@ -42,14 +42,15 @@ def test_the_prior_sd_of_a_group_is_its_scale_over_the_root_of_its_size() -> Non
 def test_scales_are_named_by_row_and_group() -> None:
     groups = ("main", "curve", "interaction")
     expected = tuple(f"{row}_{g}" for row in ("prognostic", "treatment") for g in groups)
-    assert prior_of(2).theta_names == (*expected, "noise")
-    assert prior_of(2, CONVERSION).theta_names == expected
+    assert prior_of(2).theta_names == (*expected, "treatment_shift", "noise")
+    assert prior_of(2, CONVERSION).theta_names == (*expected, "treatment_shift")
 
 
 def test_groups_without_columns_have_no_scale() -> None:
     structure = make_basis(mixed_covariates(500), basis_settings(interactions=False)).structure
     names = part_prior(structure, 2, CONVERSION).scale_names
-    assert names == ("prognostic_main", "prognostic_curve", "treatment_main", "treatment_curve")
+    groups = ("prognostic_main", "prognostic_curve", "treatment_main", "treatment_curve")
+    assert names == (*groups, "treatment_shift")
 
 
 def written_out(prior: PartPrior, sd: np.ndarray, z: np.ndarray, case) -> float:
@@ -111,4 +112,4 @@ def test_theta_splits_into_scales_and_sigma() -> None:
 
 def test_a_search_starts_at_half_the_priors_widths_and_the_median_noise() -> None:
     found = np.exp(starting_theta(SEVERITY, prior_of(2)))
-    np.testing.assert_allclose(found, [0.25] * 3 + [0.15] * 3 + [SEVERITY.noise_median])
+    np.testing.assert_allclose(found, [0.25] * 3 + [0.15] * 3 + [0.2] + [SEVERITY.noise_median])

@@ -207,7 +207,7 @@ def given_theta(target: nuts.Target, theta: np.ndarray) -> tuple[np.ndarray, np.
 
 @pytest.mark.parametrize("away", [-2.0, 0.0, 1.0])
 def test_coefficients_are_white_at_any_theta(away: float) -> None:
-    theta = fit().theta + away * np.array([1.0, -0.5, 0.1])
+    theta = fit().theta + away * np.array([1.0, -0.5, 0.5, 0.1])
     known = condition(fit().centred, fit().prior, theta)
     mean, covariance = given_theta(make_target(), theta)
     inverse = np.linalg.inv(np.tril(known.factor))
@@ -224,12 +224,12 @@ def test_the_check_of_white_coefficients_catches_directions_left_out(monkeypatch
 
 def test_normal_scores_are_those_of_the_priors_quantiles_in_both_tails() -> None:
     prior = fit().prior
-    theta = np.array([[-12.0, 0.3, 0.2], [-1.0, 1.5, -1.0]])
+    theta = np.array([[-12.0, 0.3, -2.0, 0.2], [-1.0, 1.5, -12.0, -1.0]])
     for one in theta:
         scores = nuts._scores_of(prior, one)
         scales = scipy.stats.halfnorm(scale=prior.widths)
         np.testing.assert_allclose(
-            scipy.stats.norm.logcdf(scores[:2]), scales.logcdf(np.exp(one[:2])), rtol=1e-6
+            scipy.stats.norm.logcdf(scores[:3]), scales.logcdf(np.exp(one[:3])), rtol=1e-6
         )
         np.testing.assert_allclose(nuts._theta_at(prior, jnp.asarray(scores)), one, rtol=1e-6)
 

@@ -36,11 +36,16 @@ def prior_of(name: str):
     part = CONVERSION if name.startswith("conversion") else SEVERITY
     if name == "severity.noise":
         return lognorm(SEVERITY.noise_log_sd, scale=SEVERITY.noise_median)
-    return halfnorm(scale=part.prognostic_scale if "prognostic" in name else part.treatment_scale)
+    widths = {
+        "shift": part.shift_scale,
+        "prognostic": part.prognostic_scale,
+        "treatment": part.treatment_scale,
+    }
+    return halfnorm(scale=next(width for of, width in widths.items() if of in name))
 
 
 def test_hyperparameters_follow_their_prior(drawn) -> None:
-    assert len(drawn) == 2 * 4 + 1
+    assert len(drawn) == 2 * 5 + 1
     assert min(kstest(values, prior_of(name).cdf).pvalue for name, values in drawn.items()) > SMALLEST_P
 
 

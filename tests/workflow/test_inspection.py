@@ -37,14 +37,14 @@ def test_a_run_is_done_and_nothing_would_run(reproduced: Project) -> None:
 
 
 def test_a_changed_setting_is_named_for_every_config(reproduced: Project) -> None:
-    reproduced.set_param("model.severity.shift_sd", 0.6)
+    reproduced.set_param("model.severity.shift_scale", 0.6)
     for run_id, n_fits in N_FITS.items():
         would_run = _json(reproduced, "explain", run_id)["would_run"]
-        change = {"name": "model.severity.shift_sd", "before": 0.5, "after": 0.6}
+        change = {"name": "model.severity.shift_scale", "before": 0.15, "after": 0.6}
         assert [one["changes"] for one in would_run] == [[change]] * n_fits
         text = _sbcflow(reproduced, "explain", run_id).stdout
         assert text.endswith(
-            f"\n{n_fits} configs (0000-000{n_fits - 1}): model.severity.shift_sd: 0.5 -> 0.6\n"
+            f"\n{n_fits} configs (0000-000{n_fits - 1}): model.severity.shift_scale: 0.15 -> 0.6\n"
         )
     status = _sbcflow(reproduced, "status", "smoke-train").stdout
     assert "0 of 3 fits done, 3 missing; no job runs\ngathered: no, the table is of another plan\n" in status

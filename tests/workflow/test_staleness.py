@@ -40,7 +40,7 @@ def _add_configs(project: Project) -> None:
 
 def _change_the_model_and_go_back(project: Project) -> None:
     before = _results(project)
-    project.set_param("model.severity.shift_sd", 0.6)
+    project.set_param("model.severity.shift_scale", 0.6)
     assert project.repro() == N_ALL
     assert _results(project) != before
     project.restore()

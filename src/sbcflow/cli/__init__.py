@@ -27,7 +27,7 @@ CALIBRATE = (
     "  --level 0.9 --out intervals.csv",
 )
 COMPARE = ("sbcflow compare-corrections shop-train shop-test --out rivals.csv",)
-EXPLORE = ("sbcflow explore --set model.severity.shift_sd=0.25,0.5 --jobs 2",)
+EXPLORE = ("sbcflow explore --set model.severity.shift_scale=0.25,0.5 --jobs 2",)
 
 app = typer.Typer(
     name="sbcflow",

@@ -42,7 +42,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what has another h
 HERE = Path()
 
 
-@app.command("init", epilog=example("sbcflow exp init wider --set model.severity.shift_sd=0.5"))
+@app.command("init", epilog=example("sbcflow exp init wider --set model.severity.shift_scale=0.5"))
 def init_experiment(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="By default a readable one.")] = None,
     params: Annotated[

@@ -2,7 +2,7 @@
 
 from sbcflow.explore import explore
 
-explore({"model.severity.shift_sd": [0.25, 0.5]})
+explore({"model.severity.shift_scale": [0.25, 0.5]})
 """
 
 from __future__ import annotations

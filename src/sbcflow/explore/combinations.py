@@ -9,7 +9,7 @@ from typing import Any
 from sbcflow.errors import ParamsError
 from sbcflow.experiment.params.overrides import load_yaml, same
 
-EXAMPLE = "model.severity.shift_sd=0.25,0.5"
+EXAMPLE = "model.severity.shift_scale=0.25,0.5"
 
 
 def parse_sets(words: Iterable[str]) -> dict[str, tuple[Any, ...]]:

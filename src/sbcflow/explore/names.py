@@ -30,7 +30,7 @@ def run_id(base: str, digits: str) -> str:
 
 
 def experiment_name(values: Mapping[str, Any], digits: str) -> str:
-    """Return ``<values>-<digest>``, as ``n_configs=2,shift_sd=0.5-1a2b3c4d``: Git takes it in a reference."""
+    """Return ``<values>-<digest>``, as ``n_configs=2,shift_scale=0.5-1a2b3c4d``: a reference for Git."""
     keys = _short([key.replace("[", ".").replace("]", "") for key in values])
     slug = ",".join(f"{key}={_word(value)}" for key, value in zip(keys, values.values(), strict=True))
     slug = re.sub(r"[^A-Za-z0-9.,=+_-]+", "-", slug)
