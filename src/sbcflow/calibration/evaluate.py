@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from sbcflow.calibration.conditional.averages import AverageEffects
 from sbcflow.calibration.intervals import Ends, Reading
 from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.data import Float32Array, FloatArray
@@ -28,7 +30,8 @@ class TestFit:
     """A fit of the test sweep: where it belongs, and its test points.
 
     ``draws`` (n_points, n_draws) float32 and ``truth`` (n_points,), in revenue per visitor;
-    ``conversion_rate`` in 0..1; a fit that did not ``converge`` is left out.
+    ``conversion_rate`` in 0..1; a fit that did not ``converge`` is left out. ``averages``
+    where the sweep kept them.
     """
 
     __test__ = False
@@ -40,6 +43,7 @@ class TestFit:
     converged: bool
     draws: Float32Array
     truth: FloatArray
+    averages: AverageEffects | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ def methods_of(correction: LayeredCorrection) -> dict[str, Method]:
     """Return the methods of a layered correction by name, in the order of ``METHODS``."""
 
     def method(name: str) -> Method:
-        return lambda ordered: lambda level: correction.rule(level, name).read(ordered)
+        rule = cache(lambda level: correction.rule(level, name))
+        return lambda ordered: lambda level: rule(level).read(ordered)
 
     return {name: method(name) for name in METHODS}
 

@@ -7,6 +7,10 @@ from typing import Any
 import pandas as pd
 
 from sbcflow import manifest
+from sbcflow.calibration.conditional.averages import never_narrowed
+from sbcflow.calibration.conditional.card import ConditionalCard, conditional_card
+from sbcflow.calibration.conditional.collect import Collector
+from sbcflow.calibration.evaluate import methods_of
 from sbcflow.calibration.layered import METHODS, LayeredCorrection
 from sbcflow.calibration.scorecard import Scorecard, evaluate
 from sbcflow.errors import ArtifactError
@@ -16,6 +20,8 @@ from sbcflow.scoring import SCORED_LEVEL
 from sbcflow.sweep.layout import (
     COVERAGE_CORRECTION,
     SCALE_FAMILY_CORRECTION,
+    conditional_csv_path,
+    conditional_json_path,
     coverage_by_template_path,
     coverage_curve_path,
     manifest_path,
@@ -39,9 +45,14 @@ def write_evaluation(params: Params) -> None:
     settings = params.evaluate_layered
     lineage = prove_lineage(params)
     correction = _read_correction(params.fit_corrections.id)
-    scorecard = evaluate(read_fits(params.test_sweep.id, "evaluating"), correction, settings)
+    methods = methods_of(correction)
+    collected = Collector(methods, never_narrowed(methods))
+    fits = collected.watch(read_fits(params.test_sweep.id, "evaluating"))
+    scorecard = evaluate(fits, correction, settings)
+    conditional = conditional_card(collected, settings)
     with making(settings.id):
         _write_scorecard(settings.id, scorecard)
+        _write_conditional(settings.id, conditional)
         write_manifest(
             settings.id,
             "evaluation",
@@ -95,6 +106,12 @@ def _write_scorecard(run_id: str, scorecard: Scorecard) -> None:
     with replacing(scorecard_csv_path(run_id)) as stream:
         scorecard.table.to_csv(stream, index=False, lineterminator="\n")
     write_json(scorecard_json_path(run_id), scorecard.summary)
+
+
+def _write_conditional(run_id: str, card: ConditionalCard) -> None:
+    with replacing(conditional_csv_path(run_id)) as stream:
+        card.table.to_csv(stream, index=False, lineterminator="\n")
+    write_json(conditional_json_path(run_id), card.summary)
 
 
 def _write_metrics(scorecard: Scorecard) -> None:
