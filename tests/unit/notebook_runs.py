@@ -12,7 +12,10 @@ from analysis_examples import write_correction
 
 from sbcflow import files, manifest
 from sbcflow.analysis.effects import INTERVAL_LEVELS
-from sbcflow.calibration.evaluate import TestFit
+from sbcflow.calibration.conditional.averages import never_narrowed
+from sbcflow.calibration.conditional.card import conditional_card
+from sbcflow.calibration.conditional.collect import Collector
+from sbcflow.calibration.evaluate import TestFit, methods_of
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.scorecard import SUMMARY_FILE, TABLE_FILE, evaluate
 from sbcflow.levels import LEVELS, coverage_column, level_suffix
@@ -110,10 +113,15 @@ def write_evaluation(folder: Path, correction: LayeredCorrection) -> Path:
         TestFit(name, 800, "constant", 0.05, converged, samples["draws"], samples["truth"])
         for name, converged, samples in zip(IDS, CONVERGED, map(samples_of, range(N_FITS)), strict=True)
     ]
-    card = evaluate(fits, correction, EvaluationSettings(id="e", n_bootstrap=100, seed=1))
+    settings, methods = EvaluationSettings(id="e", n_bootstrap=100, seed=1), methods_of(correction)
+    collected = Collector(methods, never_narrowed(methods))
+    card = evaluate(collected.watch(fits), correction, settings)
+    cells = conditional_card(collected, settings)
     folder.mkdir()
     card.table.to_csv(folder / TABLE_FILE, index=False)
     files.write_json(folder / SUMMARY_FILE, card.summary)
+    cells.table.to_csv(folder / "conditional.csv", index=False)
+    files.write_json(folder / "conditional.json", cells.summary)
     return seal(folder, "evaluation", {"id": "e"}, {})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,18 @@ def conditional_card(collected: Collector, settings: EvaluationSettings) -> Cond
         "bootstrap": {"n_bootstrap": n_bootstrap, "seed": seed, "confidence": CONFIDENCE},
     }
     return ConditionalCard(cells_table(parts, collected.methods, n_bootstrap, seed), summary)
+
+
+def worst_cells_of(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the worst cells of conditional.json as a frame: a row a target and method that has one."""
+    return pd.DataFrame(
+        [
+            {"method": method, **by_method[method]}
+            for by_method in summary["worst_cells"].values()
+            for method in summary["methods"]
+            if by_method[method] is not None
+        ]
+    )
 
 
 def _left_out(collected: Collector) -> dict[str, str]:

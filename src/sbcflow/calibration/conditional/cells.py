@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from sbcflow.calibration.bootstrap import MIN_FITS, percentile_interval, resampled_means
-from sbcflow.calibration.conditional.binomial import Z, agresti_coull
 from sbcflow.calibration.conditional.collect import SHOWN_LEVELS, Cell, Part
+from sbcflow.calibration.conditional.shares import wilson
 from sbcflow.data import FloatArray
 
 QUANTITIES = (
@@ -53,9 +53,8 @@ def _rows(
         lower = upper = np.full(point.shape, np.nan)
     else:
         lower, upper = percentile_interval(_quantities(resampled_means(sums, n_bootstrap, seed)))
-        centre, error = agresti_coull(sums[:, 1].sum(axis=0), sums[:, 0].sum(axis=0))
-        lower[0] = np.maximum(np.minimum(lower[0], centre - Z * error), 0.0)
-        upper[0] = np.minimum(np.maximum(upper[0], centre + Z * error), 1.0)
+        least = wilson(point[0], sums[:, 0].sum(axis=0))
+        lower[0], upper[0] = np.minimum(lower[0], least[0]), np.maximum(upper[0], least[1])
     n_points = sum(part.n_points for part in parts)
     known = (cell.target, cell.dimension, cell.name, len(parts), n_points)
     ends = np.stack([point, lower, upper], axis=-1)
