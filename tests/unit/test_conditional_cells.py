@@ -22,6 +22,7 @@ from sbcflow.calibration.scale_family import ScaleFamily, actual_of
 from sbcflow.calibration.scorecard import evaluate
 from sbcflow.errors import ArtifactError
 from sbcflow.levels import LEVELS
+from sbcflow.report.cells import cells_section
 from sbcflow.scoring import central_interval
 
 SURE = 4.5
@@ -65,6 +66,18 @@ def test_a_planted_template_is_the_worst_cell(planted_card):
     assert worst["raw"]["upper"] < 0.9 and worst["raw"]["n_off"] >= 1
     assert (worst["halved"]["dimension"], worst["halved"]["cell"]) == ("template", "narrow")
     assert worst["doubled"]["cell"] != "narrow"
+
+
+def test_a_report_names_the_worst_cell(planted_card):
+    told = cells_section(planted_card)
+    worst = planted_card.summary["worst_cells"]["visitor"]["raw"]
+    assert f"raw visitor by template, narrow (12 fits), {100 * worst['coverage']:.1f}% (" in told.sentence
+    named, every = told.tables
+    assert [row[1] for row in named.rows] == [*METHODS] and named.rows[0][3] == "narrow"
+    assert len(every.rows) == len(planted_card.table.query("dimension != 'all'")) / len(SHOWN_LEVELS) / 3
+    assert any(
+        note.startswith("No average effect here: 24 of 24 test fits kept no draws") for note in told.notes
+    )
 
 
 def normal_normal(width: float = 1.0, n_fits: int = 20, n_points: int = 1500):
