@@ -12,7 +12,9 @@ from analysis_examples import write_correction
 
 from sbcflow import files, manifest
 from sbcflow.analysis.effects import INTERVAL_LEVELS
-from sbcflow.calibration.corrections import Corrections
+from sbcflow.calibration.conditional.card import conditional_card
+from sbcflow.calibration.conditional.collect import Collector
+from sbcflow.calibration.corrections import Corrections, methods_of, methods_of_averages
 from sbcflow.calibration.evaluate import TestFit
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.scorecard import SUMMARY_FILE, TABLE_FILE, evaluate
@@ -111,10 +113,15 @@ def write_evaluation(folder: Path, correction: LayeredCorrection) -> Path:
         TestFit(name, 800, "constant", 0.05, converged, samples["draws"], samples["truth"])
         for name, converged, samples in zip(IDS, CONVERGED, map(samples_of, range(N_FITS)), strict=True)
     ]
-    card = evaluate(fits, Corrections(correction), EvaluationSettings(id="e", n_bootstrap=100, seed=1))
+    settings, corrections = EvaluationSettings(id="e", n_bootstrap=100, seed=1), Corrections(correction)
+    collected = Collector(methods_of(corrections), methods_of_averages(corrections))
+    card = evaluate(collected.watch(fits), corrections, settings)
+    cells = conditional_card(collected, settings)
     folder.mkdir()
     card.table.to_csv(folder / TABLE_FILE, index=False)
     files.write_json(folder / SUMMARY_FILE, card.summary)
+    cells.table.to_csv(folder / "conditional.csv", index=False)
+    files.write_json(folder / "conditional.json", cells.summary)
     return seal(folder, "evaluation", {"id": "e"}, {})
 
 

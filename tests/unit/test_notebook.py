@@ -29,6 +29,7 @@ from notebook_runs import (
 import sbcflow
 from sbcflow import files, manifest
 from sbcflow.analysis.effects import INTERVAL_LEVELS
+from sbcflow.calibration.conditional.cells import COLUMNS
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.regime import Observed
 from sbcflow.errors import ArtifactError
@@ -203,6 +204,14 @@ def test_an_evaluation_has_its_scorecard(runs: Path) -> None:
     assert str(found).startswith("Coverage of 4 test fits (1 unconverged, left out)")
 
 
+def test_an_evaluation_has_its_cells(runs: Path) -> None:
+    found = sbcflow.load(runs / "evaluation")
+    assert list(found.conditional.columns) == list(COLUMNS)
+    assert set(found.conditional["target"]) == {"visitor"} and "800" in set(found.conditional["cell"])
+    # Four fits are too few for any cell to be named.
+    assert found.worst_cells.empty
+
+
 def test_effects_keep_their_text_and_their_numbers(runs: Path) -> None:
     effects = sbcflow.load(runs / "analysis").effects
     assert list(effects["arm"]) == ["NA"] * 3 and effects.loc[1, "segment"] == "city=NA"
@@ -277,6 +286,8 @@ ALTERED: dict[str, tuple[str, Callable[[Any], object]]] = {
     "scale_family_correction.json": ("corrections", lambda _: None),
     "scorecard.csv": ("evaluation", lambda _: None),
     "scorecard.json": ("evaluation", lambda _: None),
+    "conditional.csv": ("evaluation", lambda run: run.conditional),
+    "conditional.json": ("evaluation", lambda run: run.worst_cells),
     "effects.csv": ("analysis", lambda _: None),
     "cate.parquet": ("analysis", lambda run: run.visitors()),
 }

@@ -112,6 +112,25 @@ def test_groups_are_those_of_the_scorecard(report: Report, evaluation: Path) -> 
     assert column(shown, "mean_width_raw") == at["mean_width"].tolist()
 
 
+def test_cells_are_those_of_the_conditional_scorecard(report: Report, evaluation: Path) -> None:
+    card = pd.read_csv(evaluation / "conditional.csv", dtype={"cell": str})
+    at = card[(card["level"] == 0.9) & (card["dimension"] != "all")]
+    shown = table(report, "cells")
+    for method in ("raw", "layered"):
+        rows = at[at["method"] == method]
+        assert column(shown, "cell") == rows["cell"].tolist()
+        assert column(shown, f"coverage_{method}") == rows["coverage"].tolist()
+    assert column(shown, "score_to_raw_layered") == at.query("method == 'layered'")["score_to_raw"].tolist()
+    # The few fits here name no cell; tests/unit/test_conditional_cells.py has enough.
+    assert section(report, "cells").sentence.startswith("No cell has 10 fits")
+
+
+def test_an_evaluation_of_old_has_no_section_on_cells(own: Path) -> None:
+    for name in ("conditional.csv", "conditional.json"):
+        (own / name).unlink()
+    assert "cells" not in {one.id for one in build(own).sections}
+
+
 def test_every_subject_has_its_picture(report: Report) -> None:
     names = {picture.id for picture in report.pictures}
     kinds = ("template", "conversion-rate", "n-visitors")

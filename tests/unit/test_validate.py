@@ -542,6 +542,14 @@ def test_an_evaluation(tmp_path):
     assert "scorecard.json: not JSON" in problems(root)
 
 
+def test_an_evaluation_whose_cells_cannot_be_read(tmp_path):
+    root = write_evaluation(tmp_path / "evaluation")
+    files.write_json(root / "conditional.json", {"schema_version": 1})
+    write_table(root / "conditional.csv", [{"target": "visitor"}])
+    write_manifest(root, "evaluation")
+    assert "conditional.csv: is missing the columns dimension" in problems(root)
+
+
 def write_analysis(root: Path) -> Path:
     root.mkdir()
     write_table(root / "effects.csv", [{"arm": "mens", "segment": "all", "ate": 0.77}])

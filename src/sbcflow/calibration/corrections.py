@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from sbcflow.calibration.conditional.averages import never_narrowed
 from sbcflow.calibration.evaluate import Method
 from sbcflow.calibration.layered import COVERAGE_FILE, METHODS, SCALE_FAMILY_FILE, LayeredCorrection
 from sbcflow.calibration.regime.correction import REGIME, REGIME_FILE, RegimeCorrection
@@ -47,11 +49,21 @@ def methods_of(corrections: Corrections) -> dict[str, Method]:
     """
 
     def method(name: str) -> Method:
-        return lambda ordered: lambda level: corrections.layered.rule(level, name).read(ordered)
+        rule = cache(lambda level: corrections.layered.rule(level, name))
+        return lambda ordered: lambda level: rule(level).read(ordered)
 
     found = {name: method(name) for name in METHODS}
     by_regime = corrections.by_regime
     return found if by_regime is None else found | {REGIME: by_regime.see}
+
+
+def methods_of_averages(corrections: Corrections) -> dict[str, Method]:
+    """Return the methods of ``methods_of`` as ``sbcflow analyze`` applies them to averages.
+
+    None narrows (docs/decisions/0009), and by regime means the layered rule.
+    """
+    found = methods_of(corrections)
+    return never_narrowed({name: found[LAYERED if name == REGIME else name] for name in found})
 
 
 def files_of(directory: Path | str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sbcflow.calibration.conditional.averages import AverageEffects
 from sbcflow.calibration.intervals import Ends, Reading
 from sbcflow.data import Float32Array, FloatArray
 from sbcflow.errors import ArtifactError, DataError
@@ -27,7 +28,8 @@ class TestFit:
     """A fit of the test sweep: where it belongs, and its test points.
 
     ``draws`` (n_points, n_draws) float32 and ``truth`` (n_points,), in revenue per visitor;
-    ``conversion_rate`` in 0..1; a fit that did not ``converge`` is left out.
+    ``conversion_rate`` in 0..1; a fit that did not ``converge`` is left out. ``averages``
+    where the sweep kept them.
     """
 
     __test__ = False
@@ -39,6 +41,7 @@ class TestFit:
     converged: bool
     draws: Float32Array
     truth: FloatArray
+    averages: AverageEffects | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,25 @@ from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, echo, rows
 
 if TYPE_CHECKING:
     from sbcflow.validate import Report
+
+
+class Target(StrEnum):
+    """The effects that a conditional scorecard tells apart (tests hold them to its TARGETS)."""
+
+    VISITOR = "visitor"
+    ATE = "ate"
+    SEGMENT = "segment"
+
+
+class Dimension(StrEnum):
+    """What a conditional scorecard's cells go by (tests hold them to its DIMENSIONS)."""
+
+    TEMPLATE = "template"
+    N_VISITORS = "n_visitors"
+    CONVERSION_RATE = "conversion_rate"
+    SEGMENT_SIZE = "segment_size"
+    EFFECT_SIZE = "effect_size"
+    ESTIMATED_SIZE = "estimated_size"
 
 
 def validate_command(
@@ -42,17 +62,29 @@ def scorecard_command(
         Path | None,
         typer.Argument(metavar="RUN_DIR", help="An evaluation; by default the one that params.yaml names."),
     ] = None,
+    by: Annotated[Dimension | None, typer.Option(help="Coverage cell by cell, of 90% intervals.")] = None,
+    target: Annotated[Target, typer.Option(help="With --by: the effects to show.")] = Target.VISITOR,
     params: ParamsOption = PARAMS_FILE,
     as_json: Json = False,
 ) -> None:
-    """Print the scorecard of an evaluation: coverage raw, by R(p) and layered, level by level."""
+    """Print the scorecard of an evaluation: coverage level by level; or, with --by, where it holds."""
+    from sbcflow.calibration.conditional.card import ConditionalCard
+    from sbcflow.calibration.conditional.render import render_cells, render_worst
     from sbcflow.calibration.scorecard import Scorecard, render
     from sbcflow.params import load
     from sbcflow.sweep.layout import run_dir as folder_of
 
     folder = run_dir or folder_of(load(params).evaluate_layered.id)
+    if by is not None:
+        cells = ConditionalCard.load(folder)
+        text = render_cells(cells, by, target)
+        content = {"summary": cells.summary, "table": rows(cells.cells(by, target))}
+        echo(content, text, as_json)
+        return
     card = Scorecard.load(folder)
-    echo({"summary": card.summary, "table": rows(card.table)}, render(card), as_json)
+    where = ConditionalCard.load(folder).summary if ConditionalCard.is_in(folder) else None
+    text = render(card) + (render_worst(where) if where else "")
+    echo({"summary": card.summary, "conditional": where, "table": rows(card.table)}, text, as_json)
 
 
 def compare_corrections_command(

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from sbcflow.calibration.conditional.card import SUMMARY_FILE as CONDITIONAL_SUMMARY
+from sbcflow.calibration.conditional.card import TABLE_FILE as CONDITIONAL_TABLE
+from sbcflow.calibration.conditional.card import ConditionalCard, worst_cells_of
 from sbcflow.calibration.scorecard import SUMMARY_FILE, TABLE_FILE, Scorecard, render
 from sbcflow.notebook.run import Run
 
@@ -36,6 +39,29 @@ class Evaluation(Run):
     def table(self) -> pd.DataFrame:
         """scorecard.csv: a row for each group of fits, level and method."""
         return self.scorecard.table
+
+    @property
+    def conditional(self) -> pd.DataFrame:
+        """conditional.csv: a row for each cell of visitors, average effects and segments, level and method.
+
+        Raises:
+            ArtifactError: the evaluation is of an older sbcflow and has none, or it is damaged or altered.
+        """
+        return self._conditional().table
+
+    @property
+    def worst_cells(self) -> pd.DataFrame:
+        """The worst cell of each target and method with its interval, over all cells of the target at once.
+
+        Raises:
+            ArtifactError: as :attr:`conditional`.
+        """
+        return worst_cells_of(self._conditional().summary)
+
+    def _conditional(self) -> ConditionalCard:
+        card = ConditionalCard.load(self.path)
+        self.file(CONDITIONAL_TABLE, CONDITIONAL_SUMMARY)
+        return card
 
     @property
     def verdict(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from sbcflow.calibration.comparison import BETTER, NO_BETTER, WORSE
 from sbcflow.calibration.regime import LABELS, TOLERANCES, shown
 from sbcflow.plots.style import METHOD_LABELS
+from sbcflow.report.cells import cells_section
 from sbcflow.report.coverage import (
     SHOWN_LEVEL,
     correction_section,
@@ -54,6 +55,7 @@ def evaluation_report(run: Run) -> Report:
             coverage_section(lineage),
             correction_section(lineage),
             groups_section(lineage),
+            *([cells_section(lineage.conditional)] if lineage.conditional else []),
             scores_section(lineage),
             ranks_section(lineage),
             fits_section(lineage),

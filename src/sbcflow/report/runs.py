@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from sbcflow import manifest
+from sbcflow.calibration.conditional import card as conditional
+from sbcflow.calibration.conditional.card import ConditionalCard
 from sbcflow.calibration.corrections import Corrections, files_of
 from sbcflow.calibration.scorecard import SUMMARY_FILE, TABLE_FILE, Scorecard
 from sbcflow.errors import ArtifactError
@@ -66,7 +68,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Lineage:
-    """An evaluation and all that it came from; ``n_draws`` is how many draws a fit has."""
+    """An evaluation and all that it came from; ``n_draws`` is how many draws a fit has.
+
+    ``conditional`` is None of an evaluation by an older sbcflow.
+    """
 
     evaluation: Run
     scorecard: Scorecard
@@ -75,6 +80,7 @@ class Lineage:
     train: Sweep
     test: Sweep
     n_draws: int
+    conditional: ConditionalCard | None
 
 
 def read_run(folder: Path, name: str | None = None) -> Run:
@@ -106,7 +112,15 @@ def read_lineage(evaluation: Run) -> Lineage:
         train=_read_sweep(_linked(evaluation, beside, "train", links.get("train"))),
         test=test,
         n_draws=_n_draws(test),
+        conditional=_conditional(evaluation.folder),
     )
+
+
+def _conditional(folder: Path) -> ConditionalCard | None:
+    if not ConditionalCard.is_in(folder):
+        return None
+    manifest.check_files(folder, conditional.TABLE_FILE, conditional.SUMMARY_FILE)
+    return ConditionalCard.load(folder)
 
 
 def _runs_beside(folder: Path) -> list[Run]:

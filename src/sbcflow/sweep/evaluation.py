@@ -7,13 +7,17 @@ from typing import Any
 import pandas as pd
 
 from sbcflow import manifest
-from sbcflow.calibration.corrections import Corrections, files_of
+from sbcflow.calibration.conditional.card import ConditionalCard, conditional_card
+from sbcflow.calibration.conditional.collect import Collector
+from sbcflow.calibration.corrections import Corrections, files_of, methods_of, methods_of_averages
 from sbcflow.calibration.scorecard import Scorecard, evaluate
 from sbcflow.errors import ArtifactError
 from sbcflow.files import replacing, write_json
 from sbcflow.params import Params
 from sbcflow.scoring import SCORED_LEVEL
 from sbcflow.sweep.layout import (
+    conditional_csv_path,
+    conditional_json_path,
     coverage_by_template_path,
     coverage_curve_path,
     manifest_path,
@@ -37,9 +41,13 @@ def write_evaluation(params: Params) -> None:
     settings = params.evaluate_layered
     lineage = prove_lineage(params)
     corrections = _read_corrections(params.fit_corrections.id)
-    scorecard = evaluate(read_fits(params.test_sweep.id, "evaluating"), corrections, settings)
+    collected = Collector(methods_of(corrections), methods_of_averages(corrections))
+    fits = collected.watch(read_fits(params.test_sweep.id, "evaluating"))
+    scorecard = evaluate(fits, corrections, settings)
+    conditional = conditional_card(collected, settings)
     with making(settings.id):
         _write_scorecard(settings.id, scorecard)
+        _write_conditional(settings.id, conditional)
         write_manifest(
             settings.id,
             "evaluation",
@@ -94,6 +102,12 @@ def _write_scorecard(run_id: str, scorecard: Scorecard) -> None:
     with replacing(scorecard_csv_path(run_id)) as stream:
         scorecard.table.to_csv(stream, index=False, lineterminator="\n")
     write_json(scorecard_json_path(run_id), scorecard.summary)
+
+
+def _write_conditional(run_id: str, card: ConditionalCard) -> None:
+    with replacing(conditional_csv_path(run_id)) as stream:
+        card.table.to_csv(stream, index=False, lineterminator="\n")
+    write_json(conditional_json_path(run_id), card.summary)
 
 
 def _write_metrics(scorecard: Scorecard) -> None:

@@ -149,6 +149,16 @@ def scorecard_json_path(run_id: str) -> Path:
     return run_dir(run_id) / "scorecard.json"
 
 
+def conditional_csv_path(run_id: str) -> Path:
+    """Return the conditional scorecard of an evaluation, a row per cell, level and method."""
+    return run_dir(run_id) / "conditional.csv"
+
+
+def conditional_json_path(run_id: str) -> Path:
+    """Return the conditional scorecard's summary: the worst cells."""
+    return run_dir(run_id) / "conditional.json"
+
+
 def report_path(run_id: str) -> Path:
     """Return the report of an evaluation, a page."""
     return run_dir(run_id) / REPORT

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from sbcflow import manifest
+from sbcflow.calibration.conditional.averages import AverageEffects
 from sbcflow.calibration.evaluate import TestFit
 from sbcflow.errors import ArtifactError
 from sbcflow.files import read_npz
@@ -40,4 +43,12 @@ def read_fits(run_id: str, doing: str) -> Iterator[TestFit]:
             converged=bool(row["diagnostics.converged"]),
             draws=samples["draws"],
             truth=samples["truth"],
+            averages=_averages(samples),
         )
+
+
+def _averages(samples: Mapping[str, NDArray[Any]]) -> AverageEffects | None:
+    """The average effects of a fit; None of one that was made before sweeps kept them."""
+    if "average_draws" not in samples:
+        return None
+    return AverageEffects(samples["average_draws"], samples["average_truth"], samples["average_share"])

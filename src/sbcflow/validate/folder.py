@@ -98,6 +98,16 @@ def _check_evaluation(run: Run) -> None:
         run.expect(bool(mapping(card)), "scorecard.json", "must be an object with at least one key")
     run.expect(bool(table(run, "scorecard.csv")), "scorecard.csv", "has no row")
     run.checked("scorecard.json and scorecard.csv can be read")
+    _check_conditional(run)
+
+
+def _check_conditional(run: Run) -> None:
+    from sbcflow.calibration.conditional.card import ConditionalCard
+
+    if ConditionalCard.is_in(run.root):
+        with run.findings.catching():
+            ConditionalCard.load(run.root)
+        run.checked("conditional.json and conditional.csv can be read")
 
 
 def _check_analysis(run: Run) -> None:

@@ -1,0 +1,1 @@
+"""Where a correction holds: its scores by cell, for single visitors, average effects and segments."""
