@@ -13,7 +13,7 @@ from scipy.stats import norm
 from sbcflow.calibration.conditional.averages import never_narrowed
 from sbcflow.calibration.conditional.cells import COLUMNS, cells_table
 from sbcflow.calibration.conditional.collect import SHOWN_LEVELS, Cell, Collector, Part
-from sbcflow.calibration.conditional.dimensions import DIMENSIONS, SIZE_EDGES, Points, bands_of
+from sbcflow.calibration.conditional.dimensions import DIMENSIONS, SIZE_EDGES, TARGETS, Points, bands_of
 from sbcflow.calibration.corrections import Corrections, methods_of
 from sbcflow.calibration.coverage_curve import CoverageCurve
 from sbcflow.calibration.layered import LayeredCorrection
@@ -170,15 +170,15 @@ def test_the_interval_of_a_ratio_holds_it_and_that_of_a_mean_of_fits_does_not():
     assert held_naively / 300 < 0.1
 
 
-def test_an_interval_has_a_width_where_all_few_are_covered():
-    fits = [
-        make_fit([0.0], 1.0, [0.0], i, averages=make_averages([[0.0]], 1.0, [[0.0]], [1.0]))
-        for i in range(12)
-    ]
-    found = row(card_of(fits), "all", "all", target="ate")
-    assert found["coverage"] == found["coverage_upper"] == 1.0
-    # Wilson's for 12 of 12: 12 / (12 + 1.96^2).
-    assert found["coverage_lower"] == pytest.approx(0.7575, abs=1e-4)
+def test_an_interval_has_a_width_where_all_of_few_fits_are_covered():
+    """Resamples of fits that are all right agree, and would say [1, 1]."""
+    averages = make_averages(np.zeros((3, 1)), 1.0, np.zeros((3, 1)), [1.0, 0.5, 0.5])
+    card = card_of([make_fit([0.0] * 50, 1.0, [0.0] * 50, i, averages=averages) for i in range(12)])
+    for target in TARGETS:
+        found = row(card, "all", "all", target=target)
+        assert found["coverage"] == 1.0 and found["coverage_upper"] == pytest.approx(1.0)
+        # Wilson's for 12 of 12 fits, however many points they have: 12 / (12 + 1.96^2).
+        assert found["coverage_lower"] == pytest.approx(0.7575, abs=1e-4)
 
 
 def test_a_single_fit_has_no_interval():

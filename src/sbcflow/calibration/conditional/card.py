@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sbcflow.calibration.bootstrap import CONFIDENCE
 from sbcflow.calibration.conditional.cells import COLUMNS, cells_table
 from sbcflow.calibration.conditional.collect import SHOWN_LEVELS, Collector
 from sbcflow.calibration.conditional.dimensions import ATE, JUDGED, SEGMENT, TARGETS
-from sbcflow.calibration.conditional.worst import MIN_FITS_OF_CELL, worst_cell
+from sbcflow.calibration.conditional.worst import MIN_FITS_OF_CELL, WorstCell, worst_cell
 from sbcflow.errors import ArtifactError
 from sbcflow.files import read_json
 from sbcflow.params import EvaluationSettings
@@ -107,14 +107,13 @@ def conditional_card(collected: Collector, settings: EvaluationSettings) -> Cond
 
 def worst_cells_of(summary: Mapping[str, Any]) -> pd.DataFrame:
     """Return the worst cells of conditional.json as a frame: a row a target and method that has one."""
-    return pd.DataFrame(
-        [
-            {"method": method, **by_method[method]}
-            for by_method in summary["worst_cells"].values()
-            for method in summary["methods"]
-            if by_method[method] is not None
-        ]
-    )
+    found = [
+        {"method": method, **summary["worst_cells"][target][method]}
+        for target in TARGETS
+        for method in summary["methods"]
+        if summary["worst_cells"].get(target, {}).get(method) is not None
+    ]
+    return pd.DataFrame(found, columns=["method", *(field.name for field in fields(WorstCell))])
 
 
 def _left_out(collected: Collector) -> dict[str, str]:

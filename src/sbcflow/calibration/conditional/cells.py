@@ -38,7 +38,7 @@ def cells_table(
     per visitor, so fits of large revenue carry them; ``..._to_raw`` are ratios to raw's with each fit in its
     own unit (``Part.unit``), so that every fit counts. ``crps`` is of no level: a cell's rows share it.
     Intervals are 95%, blank with a single fit; that of coverage is at least what as many independent points
-    would have, for where few intervals are all right or all wrong.
+    would have, or as many fits where all or none are covered and all resamples agree.
     """
     rows = [row for cell in sorted(parts) for row in _rows(cell, parts[cell], methods, n_bootstrap, seed)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -53,7 +53,9 @@ def _rows(
         lower = upper = np.full(point.shape, np.nan)
     else:
         lower, upper = percentile_interval(_quantities(resampled_means(sums, n_bootstrap, seed)))
-        least = wilson(point[0], sums[:, 0].sum(axis=0))
+        # Where all or none are covered nothing tells how alike the points of a fit are: each fit is one.
+        n = np.where((point[0] > 0) & (point[0] < 1), sums[:, 0].sum(axis=0), len(parts))
+        least = wilson(point[0], n)
         lower[0], upper[0] = np.minimum(lower[0], least[0]), np.maximum(upper[0], least[1])
     n_points = sum(part.n_points for part in parts)
     known = (cell.target, cell.dimension, cell.name, len(parts), n_points)
