@@ -27,7 +27,7 @@ def null() -> np.ndarray:
 
 
 def test_ranks_of_nuts_stay_inside_the_band(replicates: sbc.Replicates, null: np.ndarray) -> None:
-    assert len(replicates.names) == 4 + 5 + 1 + sbc.N_CATES
+    assert len(replicates.names) == 5 + 6 + 1 + sbc.N_CATES
     assert sbc.outside_the_band(replicates, null) == []
 
 
@@ -44,10 +44,10 @@ def test_a_fit_under_a_prior_that_is_not_the_generators_leaves_it() -> None:
 
 
 def test_uniform_ranks_leave_the_band_as_seldom_as_stated() -> None:
-    """5,000 sets of 14 independent uniform ranks: a share of 0.01 has a standard error of 0.0014."""
+    """5,000 sets of 16 independent uniform ranks: a share of 0.01 has a standard error of 0.0014."""
     rng = np.random.default_rng(3)
     null = sbc.null_extremeness(N_TRIALS)
-    ranks = rng.integers(0, sbc.N_KEPT + 1, size=(5000 * 14, N_TRIALS)).T
-    extreme = sbc.extremeness(ranks).reshape(5000, 14).min(axis=1)
-    limit = null[int(sbc.FALSE_ALARM / 14 * len(null))]
+    ranks = rng.integers(0, sbc.N_KEPT + 1, size=(5000 * 16, N_TRIALS)).T
+    extreme = sbc.extremeness(ranks).reshape(5000, 16).min(axis=1)
+    limit = null[int(sbc.FALSE_ALARM / 16 * len(null))]
     assert 0.005 < np.mean(extreme < limit) < 0.015

@@ -24,7 +24,7 @@ from sbcflow.runtime import numerics
 
 pytestmark = pytest.mark.usefixtures("fit_numerics")
 LIMIT = 4.5
-THETA = np.log(np.array([0.5, 0.3, 0.3, 0.2, 0.7]))
+THETA = np.log(np.array([0.5, 0.3, 0.3, 0.2, 0.4, 0.7]))
 FEW = 400
 
 
