@@ -47,12 +47,16 @@ def scorecard_command(
 ) -> None:
     """Print the scorecard of an evaluation: coverage raw, by R(p) and layered, level by level."""
     from sbcflow.calibration.scorecard import Scorecard, render
+    from sbcflow.inspection.audit import find_audit
+    from sbcflow.inspection.audit_text import render_audit
     from sbcflow.params import load
     from sbcflow.sweep.layout import run_dir as folder_of
 
     folder = run_dir or folder_of(load(params).evaluate_layered.id)
     card = Scorecard.load(folder)
-    echo({"summary": card.summary, "table": rows(card.table)}, render(card), as_json)
+    audit = find_audit(folder)
+    told = f"\nAudit of {render_audit(audit)}" if audit else ""
+    echo({"summary": card.summary, "table": rows(card.table), "audit": audit}, render(card) + told, as_json)
 
 
 def compare_corrections_command(
