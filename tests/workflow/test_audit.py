@@ -33,7 +33,7 @@ def _sweep_files(project: Project) -> dict[Path, bytes]:
 
 
 def test_an_audit_is_recorded_cached_and_grows(project: Project) -> None:
-    """Two experiments by NUTS; nothing of the sweep changes; a second call fits nothing, a larger share one."""
+    """Two experiments by NUTS; nothing of the sweep changes; a second call fits nothing."""
     scenario = project.path.parent / "tiny.yaml"
     scenario.write_text(TINY)
     project.apply(scenario)
