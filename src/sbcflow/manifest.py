@@ -35,7 +35,7 @@ OWN = "sbcflow"
 SEAL_PLACE = f"pytyche.{OWN}.{SEAL}"
 SHOWN = 80
 
-RunKind = Literal["sweep", "corrections", "evaluation", "analysis"]
+RunKind = Literal["sweep", "corrections", "evaluation", "analysis", "audit"]
 Manifest = dict[str, Any]
 
 

@@ -120,5 +120,5 @@ def test_scripts_are_short_and_import_no_script(script: Path) -> None:
 
 def test_there_are_scripts() -> None:
     assert {script.stem for script in SCRIPTS} == {
-        *("fit", "gather", "fit_corrections", "evaluate", "report")
+        *("fit", "gather", "fit_corrections", "evaluate", "report", "audit_fit", "audit_gather")
     }

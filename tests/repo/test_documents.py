@@ -127,7 +127,7 @@ def test_make_targets_and_stages_exist(page: Path) -> None:
         profiles = {words[i + 1] for i, word in enumerate(words[:-1]) if word == "--profile"}
         assert all(profile.isupper() or (ROOT / profile).is_dir() for profile in profiles), words
         named = {word for word in words if word.isidentifier() and word.islower()} - profiles
-        assert named <= stages | {"exploratory_sweep", "all"}, words
+        assert named <= stages | {"exploratory_sweep", "all", "audit"}, words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -48,9 +48,9 @@ def test_a_line_names_the_fit_and_counts_the_sweep(tmp_path: Path, monkeypatch: 
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(summary))
         os.utime(path, (0, 10.0 * position))
-    assert progress_line(params, "train", plan[2].config_id) == (
+    assert progress_line(params.train_sweep.id, plan, plan[2].config_id) == (
         f"pilot-train {plan[2].config_id}: 9.0 s, k-hat 0.31, 90% covers 0.874; 3 of 24 fits done, "
         "about 0:03:30 left"
     )
-    drawn = progress_line(params, "train", plan[2].config_id, bar=True)
+    drawn = progress_line(params.train_sweep.id, plan, plan[2].config_id, bar=True)
     assert "0.874; ██░░░░░░░░░░░░░░░░░░ 3 of 24 fits done" in drawn

@@ -4,6 +4,7 @@ from pathlib import Path
 from sbcflow import params as run_values
 from sbcflow.errors import SbcflowError
 from sbcflow.sweep import layout, resources
+from sbcflow.sweep.audit_plan import AuditSettings, refit_batches
 from sbcflow.sweep.batch import BatchSettings, plan_batches
 from sbcflow.sweep.own_sources import check_own_sources
 from sbcflow.sweep.stage import check_params_stayed
@@ -12,6 +13,7 @@ PARAMS_TEXT = Path(run_values.PARAMS_FILE).read_bytes()
 
 try:
     BATCHES = BatchSettings.take(config)
+    AUDITS = AuditSettings.take(config)
     PARAMS = run_values.parse(config)
     check_own_sources(PARAMS)
 except SbcflowError as error:
@@ -28,6 +30,19 @@ def unfinished_batches(wildcards):
     batches = plan_batches(PARAMS, KINDS[wildcards.run], size)
     return [
         layout.job_record_path(wildcards.run, batch.batch_id)
+        for batch in batches
+        if batch.missing()
+    ]
+
+
+def unfinished_refits(wildcards):
+    """Return the records of an audit's jobs that have to run."""
+    try:
+        batches = refit_batches(PARAMS, KINDS[wildcards.run], AUDITS.share)
+    except SbcflowError as error:
+        raise SystemExit(f"error: {error}") from None
+    return [
+        layout.job_record_path(batch.run_id, batch.batch_id)
         for batch in batches
         if batch.missing()
     ]

@@ -71,6 +71,8 @@ def scorecard_command(
     from sbcflow.calibration.conditional.card import ConditionalCard
     from sbcflow.calibration.conditional.render import render_cells, render_worst
     from sbcflow.calibration.scorecard import Scorecard, render
+    from sbcflow.inspection.audit import find_audit
+    from sbcflow.inspection.audit_text import render_audit
     from sbcflow.params import load
     from sbcflow.sweep.layout import run_dir as folder_of
 
@@ -83,8 +85,11 @@ def scorecard_command(
         return
     card = Scorecard.load(folder)
     where = ConditionalCard.load(folder).summary if ConditionalCard.is_in(folder) else None
+    audit = find_audit(folder)
     text = render(card) + (render_worst(where) if where else "")
-    echo({"summary": card.summary, "conditional": where, "table": rows(card.table)}, text, as_json)
+    text += f"\nAudit of {render_audit(audit)}" if audit else ""
+    content = {"summary": card.summary, "conditional": where, "audit": audit, "table": rows(card.table)}
+    echo(content, text, as_json)
 
 
 def compare_corrections_command(

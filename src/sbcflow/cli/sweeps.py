@@ -89,7 +89,7 @@ def audit_command(
 ) -> None:
     """Fit a random share of a sweep again by NUTS: how much miscalibration is the approximation's.
 
-    Writes nothing.
+    What `snakemake audit` fitted is used, the rest is fitted here. Writes nothing.
     """
     from sbcflow import runtime
     from sbcflow.devices import claim_gpu
@@ -103,7 +103,7 @@ def audit_command(
 
     values = load(params)
     found = audit(values, find_sweep(values, sweep), share, seed, say=progress)
-    echo(found.plain(), render_audit(found), as_json)
+    echo(found.plain(), render_audit(found.plain()), as_json)
 
 
 def replay_command(

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from sbcflow.inspection.audit import Audit
 
-
-def render_audit(found: Audit) -> str:
-    """Return the lines on an audit."""
-    parts = found.attribution
+def render_audit(found: Mapping[str, Any]) -> str:
+    """Return the lines on an audit, given as its JSON values."""
     lines = [
-        f"{found.run_id}: {found.n_fits} fits by laplace and again by nuts, 95% intervals over fits",
-        f"mean absolute coverage error by laplace: {_words(parts.approximate.to_json())}",
-        f"mean absolute coverage error by nuts:    {_words(parts.reference.to_json())}",
-        f"share of it that is the approximation's: {_words(parts.share.to_json())}",
+        f"{found['run_id']}: {found['n_fits']} fits by laplace and again by nuts, 95% intervals over fits",
+        f"mean absolute coverage error by laplace: {_words(found['approximate'])}",
+        f"mean absolute coverage error by nuts:    {_words(found['reference'])}",
+        f"share of it that is the approximation's: {_words(found['share'])}",
     ]
-    if found.unconverged:
-        lines.append(f"note: {found.unconverged} more did not converge by both, and are left out")
+    if found["unconverged"]:
+        lines.append(f"note: {found['unconverged']} more did not converge by both, and are left out")
     return "\n".join(lines) + "\n"
 
 

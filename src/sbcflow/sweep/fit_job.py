@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -16,19 +17,25 @@ from sbcflow.sweep.job import explain_os_error, say
 from sbcflow.sweep.job_record import JobLog
 from sbcflow.sweep.key import context_key
 from sbcflow.sweep.layout import config_dir, summary_path
-from sbcflow.sweep.plan import PlannedConfig
+from sbcflow.sweep.plan import PlannedConfig, plan_sweep
 from sbcflow.sweep.progress import progress_line
 
 _LOG = logging.getLogger("sbcflow")
 
 
 def fit_batch(
-    params: Params, kind: SweepKind, batch_id: str, record: Path, programs: ProgramCache | None
+    params: Params,
+    kind: SweepKind,
+    batch_id: str,
+    record: Path,
+    programs: ProgramCache | None,
+    among: Sequence[PlannedConfig] | None = None,
 ) -> None:
     """Fit the configs of a batch that have no summary; what is written stays, whatever comes after.
 
     A fit that fails stops no other of the batch. ``record`` is where the job says how it goes;
-    ``programs`` the cache of compiled programs, if it is ours.
+    ``programs`` the cache of compiled programs, if it is ours; ``among`` the configs that are to be fitted
+    in all, by this job and others (default: the sweep's).
 
     Raises:
         ArtifactError: the plan has no such batch.
@@ -36,6 +43,7 @@ def fit_batch(
     """
     batch = find_batch(params, kind, batch_id)
     missing = batch.missing()
+    plan = plan_sweep(params, kind) if among is None else among
     with JobLog(record, batch_id, [one.config_id for one in missing]).running() as log:
         _LOG.info("%d of %d configs to fit, on %s", len(missing), len(batch.configs), _where())
         for planned in missing:
@@ -49,7 +57,7 @@ def fit_batch(
                 log.fail(planned.config_id, _explain(batch.run_id, planned, error))
             else:
                 log.finish(planned.config_id)
-                say(progress_line(params, kind, planned.config_id, bar=sys.stderr.isatty()))
+                say(progress_line(batch.run_id, plan, planned.config_id, bar=sys.stderr.isatty()))
         failed = log.record.failed
     if failed:
         raise EstimationError(f"{len(failed)} of {len(missing)} fits failed: {'; '.join(failed.values())}")

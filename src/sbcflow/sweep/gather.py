@@ -43,7 +43,7 @@ def gather_sweep(params: Params, kind: SweepKind) -> None:
         planned = track(plan, f"gathering {sweep.id}", len(plan))
         summaries = [read_summary(sweep, one) for one in planned]
         link = _train_experiment(params) if isinstance(sweep, TestSweepSettings) else None
-        _prune(sweep, plan)
+        prune(sweep, plan)
         _write_tables(sweep, kind, summaries)
         _write_manifest(params, kind, link, execution_of(summaries))
 
@@ -117,8 +117,8 @@ def _train_experiment(params: Params) -> str:
     return experiment_id
 
 
-def _prune(sweep: SweepSettings, plan: Iterable[PlannedConfig]) -> None:
-    """Remove the configs that the plan doesn't name."""
+def prune(sweep: SweepSettings, plan: Iterable[PlannedConfig]) -> None:
+    """Remove the configs of a sweep that its plan doesn't name."""
     planned = {config.config_id for config in plan}
     for folder in configs_dir(sweep.id).iterdir():
         if folder.is_dir() and folder.name not in planned:

@@ -24,6 +24,7 @@ AGGREGATE = "aggregate.csv"
 SUMMARY = "summary.json"
 DRAWS = "draws.npz"
 REPORT = "report.html"
+AUDIT = "audit.json"
 COVERAGE_CORRECTION = "coverage_correction.json"
 SCALE_FAMILY_CORRECTION = "scale_family_correction.json"
 KEY_DIGITS = 8
@@ -127,6 +128,16 @@ def manifest_path(run_id: str) -> Path:
 def dvclive_dir(run_id: str) -> Path:
     """Return the folder of a sweep's DVCLive files."""
     return run_dir(run_id) / "dvclive"
+
+
+def audit_id(run_id: str) -> str:
+    """Return the run id of the audit of a sweep: a folder of its own, since a sweep's is an out of DVC."""
+    return f"{run_id}-audit"
+
+
+def audit_path(run_id: str) -> Path:
+    """Return what the audit of the sweep ``run_id`` found."""
+    return run_dir(audit_id(run_id)) / AUDIT
 
 
 def coverage_correction_path(run_id: str) -> Path:

@@ -10,9 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sbcflow.params import Params, SweepKind
 from sbcflow.sweep.layout import summary_path
-from sbcflow.sweep.plan import plan_sweep
+from sbcflow.sweep.plan import PlannedConfig
 
 WINDOW = 12
 BAR_WIDTH = 20
@@ -21,14 +20,13 @@ PAUSE_FACTOR = 3.0
 START_UP_SECONDS = 30.0
 
 
-def progress_line(params: Params, kind: SweepKind, config_id: str, *, bar: bool = False) -> str:
-    """Return one line on a fit that has just ended, on how many are done, and on the time left.
+def progress_line(run_id: str, plan: Sequence[PlannedConfig], config_id: str, *, bar: bool = False) -> str:
+    """Return one line on a fit that has just ended, on how many of ``plan`` are done, and on the time left.
 
     With ``bar``, for a terminal, the share that is done is drawn too.
     """
-    run_id = params.sweeps()[kind].id
     summary = _read(summary_path(run_id, config_id))
-    planned = [summary_path(run_id, config.config_id) for config in plan_sweep(params, kind)]
+    planned = [summary_path(run_id, config.config_id) for config in plan]
     finished = sorted(path.stat().st_mtime for path in planned if path.exists())
     seconds = _number(summary, "timings", "wall_seconds")
     left = seconds_left(finished, len(planned) - len(finished), seconds)

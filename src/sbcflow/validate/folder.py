@@ -13,7 +13,8 @@ from sbcflow.analysis.write import EFFECTS_FILE, VISITORS_FILE
 from sbcflow.files import read_json
 from sbcflow.manifest import MANIFEST_FILE, SEAL_PLACE, Manifest, RunKind, file_checksums, is_intact
 from sbcflow.manifest import read as read_manifest
-from sbcflow.sweep.layout import COVERAGE_CORRECTION, SCALE_FAMILY_CORRECTION
+from sbcflow.sweep.layout import AUDIT, COVERAGE_CORRECTION, SCALE_FAMILY_CORRECTION
+from sbcflow.validate.audit import check_audit
 from sbcflow.validate.findings import Findings, Report, Run, mapping, table
 from sbcflow.validate.sweep import SWEEP_FILES, check_sweep
 
@@ -22,6 +23,7 @@ REQUIRED_FILES: dict[RunKind, tuple[str, ...]] = {
     "corrections": (COVERAGE_CORRECTION, SCALE_FAMILY_CORRECTION),
     "evaluation": ("scorecard.csv", "scorecard.json"),
     "analysis": (EFFECTS_FILE, VISITORS_FILE),
+    "audit": (AUDIT,),
 }
 
 
@@ -130,4 +132,5 @@ _CHECKS: dict[RunKind, Callable[[Run], None]] = {
     "corrections": _check_corrections,
     "evaluation": _check_evaluation,
     "analysis": _check_analysis,
+    "audit": check_audit,
 }

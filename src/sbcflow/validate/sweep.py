@@ -168,7 +168,7 @@ def _told(summary: Mapping[str, Any]) -> dict[str, object]:
 
 def _check_link(run: Run, wanted: str) -> None:
     """Check that the train sweep that a test sweep names is a run beside it, drawn from another seed."""
-    others = _runs_beside(run.root)
+    others = runs_beside(run.root)
     if not others:
         note = f"{run.root}: no run beside it, so trained_correction_from ({wanted}) was not followed"
         run.findings.notes.append(note)
@@ -185,7 +185,7 @@ def _check_link(run: Run, wanted: str) -> None:
     run.checked("link to the train sweep")
 
 
-def _runs_beside(root: Path) -> list[Manifest]:
+def runs_beside(root: Path) -> list[Manifest]:
     """Return the manifests of the runs beside ``root``; an unsound one is for its own check to report."""
     own, found = root.resolve(), []
     for path in sorted(own.parent.glob(f"*/{MANIFEST_FILE}")):
