@@ -3,8 +3,8 @@ from pathlib import Path
 
 from sbcflow import params as run_values
 from sbcflow.errors import SbcflowError
-from sbcflow.sweep import layout, resources
-from sbcflow.sweep.batch import BatchSettings, plan_batches
+from sbcflow.sweep import layout, resources, rounds
+from sbcflow.sweep.batch import BatchSettings, cut_batches, plan_batches
 from sbcflow.sweep.own_sources import check_own_sources
 from sbcflow.sweep.stage import check_params_stayed
 
@@ -14,6 +14,7 @@ try:
     BATCHES = BatchSettings.take(config)
     PARAMS = run_values.parse(config)
     check_own_sources(PARAMS)
+    rounds.check_rounds(PARAMS)
 except SbcflowError as error:
     # One line on the terminal, where a WorkflowError would add its stack.
     raise SystemExit(f"error: {error}") from None
@@ -26,11 +27,35 @@ def unfinished_batches(wildcards):
     """Return the records of the jobs that have to run: of the batches that miss a summary."""
     size = BATCHES.size(SWEEPS[wildcards.run])
     batches = plan_batches(PARAMS, KINDS[wildcards.run], size)
+    return unfinished(wildcards.run, batches)
+
+
+def unfinished_of_round(wildcards):
+    """Return the same of the configs that a round adds to a sweep to a precision."""
+    configs = rounds.round_configs(PARAMS, KINDS[wildcards.run], wildcards.look)
+    size = BATCHES.size(SWEEPS[wildcards.run], len(configs))
+    return unfinished(wildcards.run, cut_batches(wildcards.run, configs, size))
+
+
+def unfinished(run, batches):
+    """Return the records of the jobs of batches that miss a summary."""
     return [
-        layout.job_record_path(wildcards.run, batch.batch_id)
+        layout.job_record_path(run, batch.batch_id)
         for batch in batches
         if batch.missing()
     ]
+
+
+def all_fits(wildcards):
+    """Return what has to run before a gather: jobs, or one round after another up to one that is enough."""
+    if SWEEPS[wildcards.run].precision is None:
+        return unfinished_batches(wildcards)
+    ask = lambda look: checkpoints.look.get(run=wildcards.run, look=look).output[0]
+    try:
+        rounds.run_rounds(PARAMS, KINDS[wildcards.run], ask)
+    except SbcflowError as error:
+        raise SystemExit(f"error: {error}") from None
+    return []
 
 
 def n_configs(batch_id):
@@ -54,3 +79,4 @@ def either(*sections):
 wildcard_constraints:
     run=either(*PARAMS.runs().values()),
     batch=layout.BATCH_ID_PATTERN,
+    look=layout.LOOK_ID_PATTERN,

@@ -16,7 +16,8 @@ from sbcflow.levels import LEVELS, coverage_metric
 from sbcflow.params import Params, SweepKind
 from sbcflow.sweep.fit import run_config
 from sbcflow.sweep.layout import summary_path
-from sbcflow.sweep.plan import PlannedConfig, plan_sweep
+from sbcflow.sweep.plan import PlannedConfig
+from sbcflow.sweep.rounds import taken_so_far
 from sbcflow.sweep.summary import read_summary
 
 N_BOOTSTRAP = 2000
@@ -79,7 +80,7 @@ def drawn(params: Params, kind: SweepKind, share: float, seed: int) -> tuple[Pla
     Raises:
         ArtifactError: one of them has no fit under its present key.
     """
-    planned, run_id = plan_sweep(params, kind), params.sweeps()[kind].id
+    planned, run_id = taken_so_far(params, kind).plan, params.sweeps()[kind].id
     size = min(len(planned), max(FEWEST, math.ceil(share * len(planned))))
     indices = np.sort(np.random.default_rng(seed).permutation(len(planned))[:size])
     chosen = tuple(planned[i] for i in indices)

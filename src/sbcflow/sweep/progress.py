@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sbcflow.params import Params, SweepKind
-from sbcflow.sweep.layout import summary_path
+from sbcflow.sweep.layout import parse_config_id, summary_path
 from sbcflow.sweep.plan import plan_sweep
+from sbcflow.sweep.rounds import round_of
 
 WINDOW = 12
 BAR_WIDTH = 20
@@ -26,17 +27,19 @@ def progress_line(params: Params, kind: SweepKind, config_id: str, *, bar: bool 
 
     With ``bar``, for a terminal, the share that is done is drawn too.
     """
-    run_id = params.sweeps()[kind].id
+    run_id, precision = params.sweeps()[kind].id, params.sweeps()[kind].precision
+    plan = plan_sweep(params, kind, round_of(params, kind, parse_config_id(config_id).index))
     summary = _read(summary_path(run_id, config_id))
-    planned = [summary_path(run_id, config.config_id) for config in plan_sweep(params, kind)]
+    planned = [summary_path(run_id, config.config_id) for config in plan]
     finished = sorted(path.stat().st_mtime for path in planned if path.exists())
     seconds = _number(summary, "timings", "wall_seconds")
+    where = " in this round" if precision else ""
     left = seconds_left(finished, len(planned) - len(finished), seconds)
     drawn = _bar(len(finished), len(planned)) if bar else ""
     return (
         f"{run_id} {config_id}: {seconds:.1f} s{_khat(summary)}, "
         f"90% covers {_number(summary, 'metrics', 'coverage_90'):.3f}; "
-        f"{drawn}{len(finished)} of {len(planned)} fits done{_left(left)}"
+        f"{drawn}{len(finished)} of {len(planned)} fits done{where}{_left(left)}"
     )
 
 
