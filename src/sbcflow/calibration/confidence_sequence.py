@@ -32,7 +32,7 @@ LARGEST_STAKE = 0.9
 # What is believed of a fit's coverage before any is seen, with the weight of a cycle; where it is wrong it
 # costs fits, and no validity.
 PRIOR_SD = 0.1
-BISECTIONS = 50
+BISECTIONS = 40
 
 
 @dataclass(frozen=True)
