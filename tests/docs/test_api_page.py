@@ -19,6 +19,7 @@ WHOLE = (
     "analysis.run",
     "calibration.audit",
     "calibration.comparison",
+    "calibration.confidence_sequence",
     "calibration.coverage_curve",
     "calibration.evaluate",
     "calibration.fit",

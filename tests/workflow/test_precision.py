@@ -74,7 +74,7 @@ def test_what_is_lost_is_fitted_again_and_looked_at_again(reached: tuple[Project
 def test_a_tighter_target_adds_to_the_fits_and_back(reached: tuple[Project, str]) -> None:
     project, _ = reached
     table, configs = _table(project), _configs(project)
-    project.set_param("train_sweep.precision", "{half_width: 0.26}")
+    project.set_param("train_sweep.precision", "{half_width: 0.2}")
     added = project.repro("train_sweep")
     assert added == len(_configs(project)) - len(configs) > 0
     assert _configs(project)[: len(configs)] == configs
