@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -21,13 +21,16 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
 from sbcflow.errors import ParamsError
+from sbcflow.levels import LEVELS
 
 PARAMS_FILE = "params.yaml"
 SHOWN = 80
@@ -82,6 +85,12 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def _scored(level: float) -> float:
+    if level not in LEVELS:
+        raise ValueError(f"must be one of the levels that fits are scored at, {', '.join(map(str, LEVELS))}")
+    return level
+
+
 def is_reference(name: str) -> bool:
     """Return whether the name of an estimator or a family is of code of the user's own: ``module:name``."""
     return ":" in name
@@ -109,15 +118,41 @@ class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class PrecisionSettings(_Settings):
+    """How exactly a sweep is to tell the coverage at ``level``, and the most configs it may take for it."""
+
+    level: Annotated[float, AfterValidator(_scored)]
+    half_width: Annotated[float, Field(gt=0, lt=0.5)]
+    max_configs: Count = 1000
+
+
 class SweepSettings(_Settings):
-    """One sweep: ``n_configs`` simulated experiments at each of ``scales`` (numbers of visitors)."""
+    """One sweep: simulated experiments at each of ``scales`` (numbers of visitors).
+
+    Either ``n_configs`` of them, or as many as a ``precision`` takes (see ``sweep.rounds``).
+    """
 
     id: RunId
     master_seed: Seed
-    n_configs: Count
+    n_configs: Count | None = None
+    precision: PrecisionSettings | None = None
     scales: Annotated[tuple[Visitors, ...], Field(min_length=1), AfterValidator(_distinct)]
     generator_family: GeneratorFamily
     save_samples: Flag
+
+    @property
+    def most_configs(self) -> int:
+        """The configs at each scale: ``n_configs``, or the most that a precision may take."""
+        if self.precision is not None:
+            return self.precision.max_configs
+        assert self.n_configs is not None, "Params checks that one of the two is given"
+        return self.n_configs
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the one of ``n_configs`` and ``precision`` that is not given."""
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class TestSweepSettings(SweepSettings):
@@ -279,6 +314,15 @@ class Params(_Settings):
     scoring: ScoringSettings
 
     @model_validator(mode="after")
+    def _sweeps_have_one_size(self) -> Params:
+        for kind, sweep in self.sweeps().items():
+            if sweep.n_configs is None and sweep.precision is None:
+                raise ValueError(f"{kind}_sweep.n_configs: is missing; give it, or precision in its place")
+            if sweep.n_configs is not None and sweep.precision is not None:
+                raise ValueError(f"{kind}_sweep.precision: takes the place of n_configs; give one of the two")
+        return self
+
+    @model_validator(mode="after")
     def _sweeps_are_apart(self) -> Params:
         train, test = self.train_sweep, self.test_sweep
         if train.master_seed == test.master_seed:
@@ -403,6 +447,6 @@ def _fields_at(parents: list[str]) -> list[str]:
     settings: type[BaseModel] = Params
     for name in parents:
         annotation = settings.model_fields[name].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        settings = annotation
+        either = (annotation, *get_args(annotation))
+        settings = next(one for one in either if isinstance(one, type) and issubclass(one, BaseModel))
     return list(settings.model_fields)

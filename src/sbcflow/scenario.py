@@ -21,6 +21,8 @@ from sbcflow.files import write_text
 from sbcflow.params import PARAMS_FILE, Params, parse
 
 # Mappings whose keys are the user's: a scenario gives them whole.
+# A sweep has one of them, which takes the place of the other.
+SIZES = ("n_configs", "precision")
 FREE = ("own.estimator", "own.family")
 
 
@@ -76,6 +78,9 @@ def _overlay(
 ) -> None:
     for name, change in changes.items():
         where = ".".join([*parents, str(name)])
+        if str(name) in SIZES and parents and parents[-1].endswith("_sweep"):
+            _resize(values, str(name), change)
+            continue
         if name not in values:
             raise ParamsError(f"{source}: {where}: {_unknown(str(name), values)}")
         if where in FREE and isinstance(change, dict):
@@ -88,6 +93,20 @@ def _overlay(
             _overlay(values[name], change, source, (*parents, str(name)))
         elif values[name] != change or type(values[name]) is not type(change):
             values[name] = change
+
+
+def _resize(values: dict[str, Any], name: str, change: object) -> None:
+    """Give a sweep its size in one of its two forms, at the place of the one that it had."""
+    if isinstance(values.get(name), dict) and isinstance(change, dict):
+        values[name].update(change)
+        return
+    other = next(size for size in SIZES if size != name)
+    if other in values:
+        place = list(values).index(other)
+        del values[other]
+        values.insert(place, name, change)  # type: ignore[attr-defined]  # ruamel's, which keep an order
+    elif values.get(name) != change or type(values.get(name)) is not type(change):
+        values[name] = change
 
 
 def _unknown(name: str, values: Mapping[str, Any]) -> str:

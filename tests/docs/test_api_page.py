@@ -26,6 +26,7 @@ WHOLE = (
     "calibration.conditional.dimensions",
     "calibration.conditional.worst",
     "calibration.corrections",
+    "calibration.confidence_sequence",
     "calibration.coverage_curve",
     "calibration.evaluate",
     "calibration.fit",

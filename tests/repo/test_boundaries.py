@@ -43,7 +43,7 @@ def test_numeric_modules_draw_nothing(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["params", "sweep.layout", "sweep.resources", "sweep.batch", "sweep.stage"]
+    "module", ["params", "sweep.layout", "sweep.resources", "sweep.batch", "sweep.rounds", "sweep.stage"]
 )
 def test_parsing_the_workflow_imports_nothing_that_draws(module: str) -> None:
     assert libraries(reach(f"sbcflow.{module}", lazy=False)).keys() & DRAWING == set()
@@ -120,5 +120,5 @@ def test_scripts_are_short_and_import_no_script(script: Path) -> None:
 
 def test_there_are_scripts() -> None:
     assert {script.stem for script in SCRIPTS} == {
-        *("fit", "gather", "fit_corrections", "evaluate", "report", "audit_fit", "audit_gather")
+        *("fit", "look", "gather", "fit_corrections", "evaluate", "report", "audit_fit", "audit_gather")
     }

@@ -16,6 +16,7 @@ import yaml
 
 import sbcflow
 from sbcflow.cli import app
+from sbcflow.params import PrecisionSettings
 from sbcflow.scenario import apply_scenario
 
 if TYPE_CHECKING:
@@ -164,6 +165,9 @@ def endings(path: tuple[str, ...]) -> set[str]:
 
 def test_every_run_value_is_documented_and_nothing_else() -> None:
     leaves = list(leaf_keys(yaml.safe_load((ROOT / "params.yaml").read_text())))
+    # In place of n_configs, so params.yaml has none.
+    sweeps = ("train_sweep", "test_sweep", "exploratory_sweep")
+    leaves += [(section, "precision", name) for section in sweeps for name in PrecisionSettings.model_fields]
     documented = documented_keys()
     for path in leaves:
         names = [keys for sections, keys in documented.items() if path[0] in sections]

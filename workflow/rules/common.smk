@@ -3,9 +3,9 @@ from pathlib import Path
 
 from sbcflow import params as run_values
 from sbcflow.errors import SbcflowError
-from sbcflow.sweep import layout, resources
+from sbcflow.sweep import layout, resources, rounds
 from sbcflow.sweep.audit_plan import AuditSettings, refit_batches
-from sbcflow.sweep.batch import BatchSettings, plan_batches
+from sbcflow.sweep.batch import BatchSettings, cut_batches, plan_batches
 from sbcflow.sweep.own_sources import check_own_sources
 from sbcflow.sweep.stage import check_params_stayed
 
@@ -16,6 +16,7 @@ try:
     AUDITS = AuditSettings.take(config)
     PARAMS = run_values.parse(config)
     check_own_sources(PARAMS)
+    rounds.check_rounds(PARAMS)
 except SbcflowError as error:
     # One line on the terminal, where a WorkflowError would add its stack.
     raise SystemExit(f"error: {error}") from None
@@ -28,8 +29,20 @@ def unfinished_batches(wildcards):
     """Return the records of the jobs that have to run: of the batches that miss a summary."""
     size = BATCHES.size(SWEEPS[wildcards.run])
     batches = plan_batches(PARAMS, KINDS[wildcards.run], size)
+    return unfinished(wildcards.run, batches)
+
+
+def unfinished_of_round(wildcards):
+    """Return the same of the configs that a round adds to a sweep to a precision."""
+    configs = rounds.round_configs(PARAMS, KINDS[wildcards.run], wildcards.look)
+    size = BATCHES.size(SWEEPS[wildcards.run], len(configs))
+    return unfinished(wildcards.run, cut_batches(wildcards.run, configs, size))
+
+
+def unfinished(run, batches):
+    """Return the records of the jobs of batches that miss a summary."""
     return [
-        layout.job_record_path(wildcards.run, batch.batch_id)
+        layout.job_record_path(run, batch.batch_id)
         for batch in batches
         if batch.missing()
     ]
@@ -41,11 +54,19 @@ def unfinished_refits(wildcards):
         batches = refit_batches(PARAMS, KINDS[wildcards.run], AUDITS.share)
     except SbcflowError as error:
         raise SystemExit(f"error: {error}") from None
-    return [
-        layout.job_record_path(batch.run_id, batch.batch_id)
-        for batch in batches
-        if batch.missing()
-    ]
+    return unfinished(layout.audit_id(wildcards.run), batches)
+
+
+def all_fits(wildcards):
+    """Return what has to run before a gather: jobs, or one round after another up to one that is enough."""
+    if SWEEPS[wildcards.run].precision is None:
+        return unfinished_batches(wildcards)
+    ask = lambda look: checkpoints.look.get(run=wildcards.run, look=look).output[0]
+    try:
+        rounds.run_rounds(PARAMS, KINDS[wildcards.run], ask)
+    except SbcflowError as error:
+        raise SystemExit(f"error: {error}") from None
+    return []
 
 
 def n_configs(batch_id):
@@ -69,3 +90,4 @@ def either(*sections):
 wildcard_constraints:
     run=either(*PARAMS.runs().values()),
     batch=layout.BATCH_ID_PATTERN,
+    look=layout.LOOK_ID_PATTERN,

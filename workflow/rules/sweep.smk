@@ -24,11 +24,28 @@ rule fit:
         "../scripts/fit.py"
 
 
+# A sweep to a precision goes in rounds; after each its fits are looked at, and the gather waits for the next
+# look, or for none. What is asked for is there, if no fit is missing; so the record is only ever one of this run.
+checkpoint look:
+    input:
+        jobs=unfinished_of_round,
+    output:
+        layout.look_path("{run}", "{look}"),
+    log:
+        layout.log_path("{run}", "look-{look}"),
+    conda:
+        "../envs/sbcflow.yaml"
+    params:
+        kind=lambda wildcards: KINDS[wildcards.run],
+    script:
+        "../scripts/look.py"
+
+
 # Manifest, dvclive/ and metrics are not declared: Snakemake deletes what a job is to make, and the manifest
 # holds the experiment_id that survives a resume.
 rule gather:
     input:
-        jobs=unfinished_batches,
+        jobs=all_fits,
     output:
         layout.aggregate_path("{run}"),
     log:
@@ -46,7 +63,7 @@ rule gather:
 # A test sweep's manifest links to the train sweep whose correction it is to prove.
 use rule gather as gather_test with:
     input:
-        jobs=unfinished_batches,
+        jobs=all_fits,
         link=layout.aggregate_path(PARAMS.test_sweep.trained_correction_from),
     wildcard_constraints:
         run=either(PARAMS.test_sweep),

@@ -88,8 +88,8 @@ def scorecard_command(
     audit = find_audit(folder)
     text = render(card) + (render_worst(where) if where else "")
     text += f"\nAudit of {render_audit(audit)}" if audit else ""
-    content = {"summary": card.summary, "conditional": where, "audit": audit, "table": rows(card.table)}
-    echo(content, text, as_json)
+    beside = {"conditional": where, "audit": audit}
+    echo({"summary": card.summary, **beside, "table": rows(card.table)}, text, as_json)
 
 
 def compare_corrections_command(

@@ -11,7 +11,7 @@ from sbcflow.cli.help import example
 from sbcflow.cli.shared import PARAMS_FILE, Json, ParamsOption, echo
 
 if TYPE_CHECKING:
-    from sbcflow.params import SweepSettings
+    from sbcflow.params import PrecisionSettings, SweepSettings
 
 app = typer.Typer(help="Check params.yaml, or put a scenario into it.", no_args_is_help=True)
 
@@ -22,10 +22,12 @@ def check_params(params: ParamsOption = PARAMS_FILE, as_json: Json = False) -> N
     from sbcflow.own.load import load_own
     from sbcflow.params import load
     from sbcflow.sweep.own_sources import check_own_sources
+    from sbcflow.sweep.rounds import check_rounds
 
     loaded = load(params)
     check_own_sources(loaded)
     load_own(loaded)
+    check_rounds(loaded)
     sweeps = {f"{kind}_sweep": sweep for kind, sweep in loaded.sweeps().items()}
     lines = [f"{params}: ok", *(_sweep_line(section, sweep) for section, sweep in sweeps.items())]
     plain = {section: sweep.model_dump(mode="json") for section, sweep in sweeps.items()}
@@ -34,10 +36,15 @@ def check_params(params: ParamsOption = PARAMS_FILE, as_json: Json = False) -> N
 
 def _sweep_line(section: str, sweep: SweepSettings) -> str:
     scales = ", ".join(f"{scale:,}" for scale in sweep.scales)
+    most, wanted = ("", "") if sweep.precision is None else ("at most ", _wanted(sweep.precision))
     return (
-        f"{section:<18}{sweep.id}: {sweep.n_configs * len(sweep.scales)} fits ({sweep.n_configs} configs at "
-        f"each of {scales} visitors), family {sweep.generator_family}"
+        f"{section:<18}{sweep.id}: {most}{sweep.most_configs * len(sweep.scales)} fits ({most}"
+        f"{sweep.most_configs} configs at each of {scales} visitors{wanted}), family {sweep.generator_family}"
     )
+
+
+def _wanted(precision: PrecisionSettings) -> str:
+    return f", until {100 * precision.level:g}% coverage is known to +-{precision.half_width:g}"
 
 
 @app.command("apply", epilog=example("sbcflow params apply config/production.yaml"))

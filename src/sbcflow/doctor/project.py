@@ -8,7 +8,7 @@ from pathlib import Path
 from sbcflow.doctor.ask import Answer, ask
 from sbcflow.doctor.finding import Finding, note, ok, problem
 from sbcflow.errors import SbcflowError
-from sbcflow.params import PARAMS_FILE, load
+from sbcflow.params import PARAMS_FILE, SweepSettings, load
 
 FILES = ("dvc.yaml", "workflow/Snakefile")
 
@@ -59,4 +59,8 @@ def check_params(folder: Path) -> Finding:
         sweeps = load(folder / PARAMS_FILE).sweeps()
     except SbcflowError as error:
         return problem("project", str(error), f"mend {PARAMS_FILE}; sbcflow params check looks again")
-    return ok("project", ", ".join(f"{sweep.id} ({sweep.n_configs} configs)" for sweep in sweeps.values()))
+    return ok("project", ", ".join(f"{sweep.id} ({_size(sweep)})" for sweep in sweeps.values()))
+
+
+def _size(sweep: SweepSettings) -> str:
+    return f"{'at most ' if sweep.precision else ''}{sweep.most_configs} configs"

@@ -150,7 +150,7 @@ def _result(
         metrics=metrics,
         run_dir=run_dir(planned.sweep.id),
         log=log_path(planned.name),
-        n_fits=len(planned.configs),
+        n_fits=int(metrics.get("n_fits", len(planned.configs))),
         n_shared=n_shared,
         seconds=seconds,
     )

@@ -13,7 +13,8 @@ from sbcflow.inspection.values import Difference, differences
 from sbcflow.params import Params, SweepKind, is_reference
 from sbcflow.sweep.key import config_ingredients, context_ingredients
 from sbcflow.sweep.layout import summary_path
-from sbcflow.sweep.plan import PlannedConfig, plan_sweep
+from sbcflow.sweep.plan import PlannedConfig
+from sbcflow.sweep.rounds import taken_so_far
 
 # What of a key is not a setting of params.yaml under the same name.
 RENAMED = ("generator", "save_samples", "source", "libraries")
@@ -76,7 +77,7 @@ def explain_sweep(params: Params, kind: SweepKind) -> Explained:
     A former fit is one of the same seed, else one at the same index of a seed that is in the plan no more,
     whose folder no gather has removed yet; of several the latest.
     """
-    sweep, plan = params.sweeps()[kind], plan_sweep(params, kind)
+    sweep, plan = params.sweeps()[kind], taken_so_far(params, kind).plan
     missing = [one for one in plan if not summary_path(sweep.id, one.config_id).exists()]
     former = FormerFits(sweep.id, plan) if missing else None
     context = context_ingredients(params, sweep)

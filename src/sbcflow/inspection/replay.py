@@ -126,7 +126,7 @@ def find_planned(params: Params, kind: SweepKind, config: str) -> PlannedConfig:
     sweep = params.sweeps()[kind]
     is_index = INDEX.fullmatch(config) is not None
     index = int(config) if is_index else parse_config_id(config).index
-    n_configs = sweep.n_configs * len(sweep.scales)
+    n_configs = sweep.most_configs * len(sweep.scales)
     if index >= n_configs:
         raise ParamsError(f"{config}: {sweep.id} has no such config; allowed: 0 to {n_configs - 1}")
     planned = plan_config(params, kind, index)

@@ -13,8 +13,9 @@ from sbcflow.inspection.gathered import why_not_gathered
 from sbcflow.inspection.jobs import Job, State, Unfinished, read_jobs, told_by
 from sbcflow.inspection.sweeps import section_of
 from sbcflow.params import Params, SweepKind
-from sbcflow.sweep.plan import PlannedConfig, plan_sweep
+from sbcflow.sweep.plan import PlannedConfig
 from sbcflow.sweep.progress import WINDOW, seconds_left
+from sbcflow.sweep.rounds import Taken, describe_look, precision_of, taken_so_far
 
 N_SLOWEST = 5
 
@@ -43,6 +44,7 @@ class SweepStatus:
         jobs: those that have left a record, of this plan or another.
         not_gathered: why the sweep does not count as gathered, or None where it does.
         problems: records of jobs that cannot be read.
+        precision: of a sweep to a precision how near it is; its plan is then that of the round it is in.
     """
 
     section: str
@@ -53,6 +55,7 @@ class SweepStatus:
     jobs: tuple[Job, ...]
     not_gathered: str | None
     problems: tuple[str, ...]
+    precision: str | None = None
 
     @property
     def n_configs(self) -> int:
@@ -111,6 +114,7 @@ class SweepStatus:
             "slowest": [fit.plain() for fit in self.slowest()],
             "hosts": [asdict(host) for host in self.hosts()],
             "problems": list(self.problems),
+            **({} if self.precision is None else {"precision": self.precision}),
         }
 
 
@@ -119,9 +123,11 @@ def sweep_status(params: Params, kind: SweepKind, reader: FitReader | None = Non
 
     ``reader`` remembers summaries from one call to the next.
     """
-    run_id, plan, now = params.sweeps()[kind].id, plan_sweep(params, kind), time.time()
+    run_id, now = params.sweeps()[kind].id, time.time()
     # Jobs first: one that ends in between is then done, and not forgotten.
     jobs, problems = read_jobs(run_id, now)
+    taken = taken_so_far(params, kind)
+    plan = taken.plan
     fits, unsound = (reader or FitReader()).read(run_id, plan)
     return SweepStatus(
         section=section_of(kind),
@@ -132,7 +138,21 @@ def sweep_status(params: Params, kind: SweepKind, reader: FitReader | None = Non
         jobs=tuple(jobs),
         not_gathered=why_not_gathered(run_id, plan),
         problems=tuple(problems),
+        precision=_precision(params, kind, taken),
     )
+
+
+def _precision(params: Params, kind: SweepKind, taken: Taken) -> str | None:
+    """Say how near a sweep is to the precision that it is to reach; None of a sweep that has none."""
+    precision = params.sweeps()[kind].precision
+    if precision is None:
+        return None
+    if not taken.looks:
+        wanted = f"{100 * precision.level:g}% coverage to +-{precision.half_width:g}"
+        return f"{wanted}: first look at {len(taken.plan)} fits"
+    last = taken.looks[-1]
+    verdict = "reached" if last.reached else "missed at max_configs" if taken.is_decided else "not yet"
+    return f"{verdict}: {describe_look(precision_of(params, kind), last)}"
 
 
 def _unfinished(

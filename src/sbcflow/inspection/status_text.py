@@ -17,6 +17,7 @@ def render_status(status: SweepStatus) -> str:
     """Return the lines on one sweep."""
     blocks = [
         [_heading(status), _gathered(status)],
+        [f"precision: {status.precision}"] if status.precision is not None else [],
         _running(status),
         _configs("waiting", status.of(State.WAITING)),
         _named("failed", status, State.FAILED),

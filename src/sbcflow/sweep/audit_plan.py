@@ -16,7 +16,8 @@ from sbcflow.errors import ParamsError
 from sbcflow.params import Params, SweepKind
 from sbcflow.sweep.batch import Batch, plan_batches
 from sbcflow.sweep.layout import audit_id
-from sbcflow.sweep.plan import PlannedConfig, plan_sweep
+from sbcflow.sweep.plan import PlannedConfig
+from sbcflow.sweep.rounds import taken_so_far
 
 AUDIT_SHARE = "audit_share"
 DEFAULT_SHARE = 0.05
@@ -48,8 +49,8 @@ class AuditSettings:
 def reference_params(params: Params, kind: SweepKind) -> Params:
     """Return the run values under which the experiments of a sweep are fitted by NUTS.
 
-    The sweep has the run id of its audit and keeps no draws; all else of it stays, so that its configs are
-    the same experiments, under keys that hold the settings of NUTS.
+    The sweep has the run id of its audit, as many configs as it took, and keeps no draws; all else of it
+    stays, so that its configs are the same experiments, under keys that hold the settings of NUTS.
 
     Raises:
         ParamsError: the sweep's fits are not by ``laplace`` of ``hurdle``, or a run has the audit's id.
@@ -63,7 +64,9 @@ def reference_params(params: Params, kind: SweepKind) -> Params:
             raise ParamsError(
                 f"{section}.id: is {name!r}, which is that of the audit of {sweep.id}; change it"
             )
-    audited = sweep.model_copy(update={"id": name, "save_samples": False})
+    n_configs = len(taken_so_far(params, kind).plan) // len(sweep.scales)
+    size = {"n_configs": n_configs, "precision": None}
+    audited = sweep.model_copy(update={"id": name, "save_samples": False, **size})
     exact = params.inference.model_copy(update={"method": "nuts"})
     return params.model_copy(update={f"{kind}_sweep": audited, "inference": exact})
 
@@ -79,7 +82,7 @@ def drawn(params: Params, kind: SweepKind, share: float, seed: int) -> tuple[Pla
     """
     if not 0 < share <= 1:
         raise ParamsError(f"share: must lie in (0, 1], got {share:g}")
-    plan = plan_sweep(params, kind)
+    plan = taken_so_far(params, kind).plan
     size = min(len(plan), max(FEWEST, math.ceil(share * len(plan))))
     order = np.argsort(np.random.default_rng(seed).random(len(plan)))
     return tuple(plan[i] for i in np.sort(order[:size]))

@@ -16,7 +16,7 @@ from typing import Any
 from sbcflow.errors import ArtifactError, ParamsError
 from sbcflow.params import Params, SweepKind, SweepSettings
 from sbcflow.sweep.layout import make_batch_id, parse_batch_id, summary_path
-from sbcflow.sweep.plan import PlannedConfig, plan_sweep
+from sbcflow.sweep.plan import PlannedConfig, plan_config, plan_sweep
 
 CONFIGS_PER_JOB = "configs_per_job"
 PARALLEL_FITS = "parallel_fits"
@@ -55,14 +55,15 @@ class BatchSettings:
         """
         return cls(*(_take_count(settings, name) for name in (CONFIGS_PER_JOB, PARALLEL_FITS)))
 
-    def size(self, sweep: SweepSettings) -> int:
-        """Return how many configs of a sweep go into one job."""
+    def size(self, sweep: SweepSettings, n_fits: int | None = None) -> int:
+        """Return how many configs go into one job, where ``n_fits`` are to be fitted (default: a sweep's)."""
         if self.configs_per_job:
             return self.configs_per_job
         if self.parallel_fits is None:
             return 1
-        n_configs = sweep.n_configs * len(sweep.scales)
-        return min(LARGEST_JOB, math.ceil(n_configs / (JOBS_IN_TURN * self.parallel_fits)))
+        if n_fits is None:
+            n_fits = sweep.most_configs * len(sweep.scales)
+        return min(LARGEST_JOB, math.ceil(n_fits / (JOBS_IN_TURN * self.parallel_fits)))
 
 
 def _take_count(settings: MutableMapping[str, Any], name: str) -> int | None:
@@ -74,9 +75,12 @@ def _take_count(settings: MutableMapping[str, Any], name: str) -> int | None:
 
 def plan_batches(params: Params, kind: SweepKind, size: int) -> list[Batch]:
     """Return the batches of a sweep, ``size`` configs each, the last one what is left."""
-    plan = plan_sweep(params, kind)
-    run_id = params.sweeps()[kind].id
-    return [_make_batch(run_id, plan[start : start + size]) for start in range(0, len(plan), size)]
+    return cut_batches(params.sweeps()[kind].id, plan_sweep(params, kind), size)
+
+
+def cut_batches(run_id: str, configs: Sequence[PlannedConfig], size: int) -> list[Batch]:
+    """Return configs that follow one another as batches of ``size``, the last one what is left."""
+    return [_make_batch(run_id, configs[start : start + size]) for start in range(0, len(configs), size)]
 
 
 def find_batch(params: Params, kind: SweepKind, batch_id: str) -> Batch:
@@ -86,8 +90,10 @@ def find_batch(params: Params, kind: SweepKind, batch_id: str) -> Batch:
         ArtifactError: the plan has no such batch, as when a value or the source changed on the way.
     """
     named = parse_batch_id(batch_id)
-    configs = plan_sweep(params, kind)[named.first : named.last + 1]
-    batch = _make_batch(params.sweeps()[kind].id, configs) if configs else None
+    sweep = params.sweeps()[kind]
+    end = min(named.last + 1, sweep.most_configs * len(sweep.scales))
+    configs = tuple(plan_config(params, kind, index) for index in range(named.first, end))
+    batch = _make_batch(sweep.id, configs) if configs else None
     if batch is None or batch.batch_id != batch_id:
         raise ArtifactError(
             f"{batch_id}: the configs {named.first} to {named.last} of the {kind} sweep are now "

@@ -19,6 +19,7 @@ from sbcflow.sweep.key import context_key
 from sbcflow.sweep.layout import config_dir, summary_path
 from sbcflow.sweep.plan import PlannedConfig, plan_sweep
 from sbcflow.sweep.progress import progress_line
+from sbcflow.sweep.rounds import round_of
 
 _LOG = logging.getLogger("sbcflow")
 
@@ -43,7 +44,8 @@ def fit_batch(
     """
     batch = find_batch(params, kind, batch_id)
     missing = batch.missing()
-    plan = plan_sweep(params, kind) if among is None else among
+    in_round = " in this round" if among is None and params.sweeps()[kind].precision else ""
+    plan = among or plan_sweep(params, kind, round_of(params, kind, batch.configs[0].index))
     with JobLog(record, batch_id, [one.config_id for one in missing]).running() as log:
         _LOG.info("%d of %d configs to fit, on %s", len(missing), len(batch.configs), _where())
         for planned in missing:
@@ -57,7 +59,8 @@ def fit_batch(
                 log.fail(planned.config_id, _explain(batch.run_id, planned, error))
             else:
                 log.finish(planned.config_id)
-                say(progress_line(batch.run_id, plan, planned.config_id, bar=sys.stderr.isatty()))
+                bar = sys.stderr.isatty()
+                say(progress_line(batch.run_id, plan, planned.config_id, among=in_round, bar=bar))
         failed = log.record.failed
     if failed:
         raise EstimationError(f"{len(failed)} of {len(missing)} fits failed: {'; '.join(failed.values())}")

@@ -13,6 +13,7 @@ from sbcflow import manifest as manifests
 from sbcflow.files import replacing, write_json
 from sbcflow.params import Params, SweepKind, SweepSettings, TestSweepSettings
 from sbcflow.scoring import METRICS
+from sbcflow.sweep.job import say
 from sbcflow.sweep.layout import (
     aggregate_path,
     configs_dir,
@@ -20,8 +21,10 @@ from sbcflow.sweep.layout import (
     manifest_path,
     sweep_metrics_path,
 )
-from sbcflow.sweep.plan import PlannedConfig, plan_sweep
+from sbcflow.sweep.plan import PlannedConfig
 from sbcflow.sweep.record import making, write_manifest
+from sbcflow.sweep.rounds import Taken, describe_look, precision_of, precision_record
+from sbcflow.sweep.rounds import taken as taken_configs
 from sbcflow.sweep.summary import read_summary
 from sbcflow.terminal import track
 from sbcflow.tracking import TrackedFit, write_dvclive
@@ -39,21 +42,37 @@ def gather_sweep(params: Params, kind: SweepKind) -> None:
     """
     sweep = params.sweeps()[kind]
     with making(sweep.id):
-        plan = plan_sweep(params, kind)
-        planned = track(plan, f"gathering {sweep.id}", len(plan))
+        taken = taken_configs(params, kind)
+        planned = track(taken.plan, f"gathering {sweep.id}", len(taken.plan))
         summaries = [read_summary(sweep, one) for one in planned]
         link = _train_experiment(params) if isinstance(sweep, TestSweepSettings) else None
-        prune(sweep, plan)
-        _write_tables(sweep, kind, summaries)
-        _write_manifest(params, kind, link, execution_of(summaries))
+        prune(sweep, taken.plan)
+        precision = precision_record(params, kind, taken.looks) if taken.looks else None
+        _write_tables(sweep, kind, summaries, precision)
+        _write_manifest(params, kind, len(taken.plan), link, execution_of(summaries), precision)
+        if taken.looks:
+            say(_verdict(params, kind, taken))
 
 
-def _write_tables(sweep: SweepSettings, kind: SweepKind, summaries: Sequence[Mapping[str, Any]]) -> None:
+def _verdict(params: Params, kind: SweepKind, taken: Taken) -> str:
+    """Say how many configs a precision took, or that it was missed."""
+    precision, last = precision_of(params, kind), taken.looks[-1]
+    verdict = "precision reached" if last.reached else "precision missed at max_configs"
+    looks = f"{len(taken.looks)} look{'s' if len(taken.looks) > 1 else ''}"
+    return f"{params.sweeps()[kind].id}: {verdict} after {looks}: {describe_look(precision, last)}"
+
+
+def _write_tables(
+    sweep: SweepSettings,
+    kind: SweepKind,
+    summaries: Sequence[Mapping[str, Any]],
+    precision: Mapping[str, Any] | None,
+) -> None:
     table = aggregate(summaries)
     with replacing(aggregate_path(sweep.id)) as stream:
         table.to_csv(stream, index=False, lineterminator="\n")
     write_dvclive(dvclive_dir(sweep.id), [_tracked(summary) for summary in summaries])
-    write_json(sweep_metrics_path(kind, sweep.id), _sweep_metrics(table))
+    write_json(sweep_metrics_path(kind, sweep.id), _sweep_metrics(table) | _precision_metrics(precision))
 
 
 def aggregate(summaries: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -88,11 +107,18 @@ def execution_of(summaries: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     }
 
 
-def _write_manifest(params: Params, kind: SweepKind, link: str | None, execution: dict[str, object]) -> None:
+def _write_manifest(
+    params: Params,
+    kind: SweepKind,
+    n_fits: int,
+    link: str | None,
+    execution: dict[str, object],
+    precision: Mapping[str, object] | None,
+) -> None:
     sweep = params.sweeps()[kind]
     calibration: dict[str, object] = {
         "master_seed": sweep.master_seed,
-        "n_configs": sweep.n_configs,
+        "n_configs": n_fits // len(sweep.scales),
         "scales": list(sweep.scales),
         "generator_family": sweep.generator_family,
         "sweep_kind": kind,
@@ -108,6 +134,7 @@ def _write_manifest(params: Params, kind: SweepKind, link: str | None, execution
         seed=sweep.master_seed,
         calibration=calibration,
         execution=execution,
+        precision=precision,
     )
 
 
@@ -123,6 +150,17 @@ def prune(sweep: SweepSettings, plan: Iterable[PlannedConfig]) -> None:
     for folder in configs_dir(sweep.id).iterdir():
         if folder.is_dir() and folder.name not in planned:
             shutil.rmtree(folder)
+
+
+def _precision_metrics(precision: Mapping[str, Any] | None) -> dict[str, float | int]:
+    """Return what DVC shows of a precision; ``precision_reached`` is 1 or 0."""
+    if precision is None:
+        return {}
+    told = {name: precision[name] for name in ("lower", "upper", "half_width", "n_configs")}
+    return {f"precision_{name}": value for name, value in told.items()} | {
+        "precision_reached": int(precision["reached"]),
+        "precision_looks": len(precision["looks"]),
+    }
 
 
 def _tracked(summary: Mapping[str, Any]) -> TrackedFit:

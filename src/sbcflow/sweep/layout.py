@@ -30,6 +30,7 @@ SCALE_FAMILY_CORRECTION = "scale_family_correction.json"
 KEY_DIGITS = 8
 CONFIG_ID_PATTERN = rf"\d{{4,9}}-[0-9a-f]{{{KEY_DIGITS}}}"
 BATCH_ID_PATTERN = rf"\d{{4,9}}-\d{{4,9}}-[0-9a-f]{{{KEY_DIGITS}}}"
+LOOK_ID_PATTERN = rf"\d{{4,9}}-[0-9a-f]{{{KEY_DIGITS}}}"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,16 @@ def parse_batch_id(batch_id: str) -> BatchId:
         )
     first, last, digest8 = batch_id.split("-")
     return BatchId(int(first), int(last), digest8)
+
+
+def make_look_id(n_configs: int, digest: str) -> str:
+    """Return the name of the look at a sweep's first configs (at each scale), ``<n_configs>-<digest8>``."""
+    return f"{n_configs:04d}-{digest[:KEY_DIGITS]}"
+
+
+def parse_look_id(look_id: str) -> int:
+    """Return the number of configs that ``look_id`` was made from."""
+    return int(look_id.partition("-")[0])
 
 
 def run_dir(run_id: str) -> Path:
@@ -213,6 +224,11 @@ def fit_log_path(run_id: str, batch_id: str) -> Path:
 def job_record_path(run_id: str, batch_id: str) -> Path:
     """Return what a fit job says of itself while it runs and when it ends; no result either."""
     return Path(LOGS, run_id, f"{batch_id}.json")
+
+
+def look_path(run_id: str, look_id: str) -> Path:
+    """Return what a look at a sweep to a precision found, for the Snakemake that asked; no result."""
+    return Path(LOGS, run_id, f"look-{look_id}.json")
 
 
 def job_ids(run_id: str) -> list[str]:

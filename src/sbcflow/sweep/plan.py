@@ -50,10 +50,16 @@ def config_seeds(master_seed: int, kind: SweepKind, n_configs: int, scales: Sequ
 
 
 @cache
-def plan_sweep(params: Params, kind: SweepKind) -> tuple[PlannedConfig, ...]:
-    """Return the configs of a sweep, by index: every scale of replicate 0, then of replicate 1, ..."""
+def plan_sweep(params: Params, kind: SweepKind, n_configs: int | None = None) -> tuple[PlannedConfig, ...]:
+    """Return the configs of a sweep, by index: every scale of replicate 0, then of replicate 1, ...
+
+    The first ``n_configs`` replicates; by default all that the sweep can have (of one to a precision that is
+    the most that it may take, and ``rounds`` tells how many it does).
+    """
     sweep = params.sweeps()[kind]
-    return tuple(plan_config(params, kind, index) for index in range(sweep.n_configs * len(sweep.scales)))
+    if n_configs is None:
+        n_configs = sweep.most_configs
+    return tuple(plan_config(params, kind, index) for index in range(n_configs * len(sweep.scales)))
 
 
 def plan_config(params: Params, kind: SweepKind, index: int) -> PlannedConfig:

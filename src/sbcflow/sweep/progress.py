@@ -20,10 +20,13 @@ PAUSE_FACTOR = 3.0
 START_UP_SECONDS = 30.0
 
 
-def progress_line(run_id: str, plan: Sequence[PlannedConfig], config_id: str, *, bar: bool = False) -> str:
+def progress_line(
+    run_id: str, plan: Sequence[PlannedConfig], config_id: str, *, among: str = "", bar: bool = False
+) -> str:
     """Return one line on a fit that has just ended, on how many of ``plan`` are done, and on the time left.
 
-    With ``bar``, for a terminal, the share that is done is drawn too.
+    ``among`` says which fits those are, where not all of a sweep. With ``bar``, for a terminal, the share
+    that is done is drawn too.
     """
     summary = _read(summary_path(run_id, config_id))
     planned = [summary_path(run_id, config.config_id) for config in plan]
@@ -34,7 +37,7 @@ def progress_line(run_id: str, plan: Sequence[PlannedConfig], config_id: str, *,
     return (
         f"{run_id} {config_id}: {seconds:.1f} s{_khat(summary)}, "
         f"90% covers {_number(summary, 'metrics', 'coverage_90'):.3f}; "
-        f"{drawn}{len(finished)} of {len(planned)} fits done{_left(left)}"
+        f"{drawn}{len(finished)} of {len(planned)} fits done{among}{_left(left)}"
     )
 
 

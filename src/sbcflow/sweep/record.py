@@ -33,6 +33,7 @@ def write_manifest(
     calibration: Mapping[str, object] | None = None,
     links: Mapping[str, object] | None = None,
     execution: Mapping[str, object] | None = None,
+    precision: Mapping[str, object] | None = None,
 ) -> str:
     """Write the manifest of a run whose other files are all written; return its experiment_id.
 
@@ -43,7 +44,7 @@ def write_manifest(
     path, root = manifest_path(run_id), run_dir(run_id)
     former = _former(path)
     now, git = datetime.now(UTC), git_state(".")
-    about = {"links": links, "execution": execution}
+    about = {"links": links, "execution": execution, "precision": precision}
     told = {name: dict(content) for name, content in about.items() if content is not None}
     capabilities: dict[str, Mapping[str, object]] = {"sbcflow": manifest.capability(run_kind, root, **told)}
     if calibration is not None:
