@@ -9,7 +9,6 @@ import pytest
 from regime_fits import N_POINTS, SPREADS, Fit, by_spread, calibrated, errors, fits_of
 from scipy.stats import genpareto, norm
 
-from sbcflow.calibration.bootstrap import simultaneous_intervals
 from sbcflow.calibration.evaluate import Method, TestFit
 from sbcflow.calibration.regime import Range, Regime
 from sbcflow.calibration.regime.conformal import FITS_PAST, STEPS, Cutoffs, fit_cutoffs
@@ -235,29 +234,3 @@ def test_rivals_are_right_on_average_in_the_training_distribution(unseen):
     for method in methods:
         shares = [covers(*method(ordered)(0.9), truth).mean() for ordered, truth in unseen]
         assert np.mean(shares) == pytest.approx(0.9, abs=4 * np.std(shares) / np.sqrt(N_TEST) + 0.002)
-
-
-def worst_is_held(interval: Callable[[list[np.ndarray]], tuple]) -> float:
-    """How often the interval of the group that looks worst holds its truth, 0.9 in all of 8 groups."""
-    rng = np.random.default_rng(13)
-    held = []
-    for _ in range(300):
-        groups = [0.9 + 0.05 * rng.normal(size=30) for _ in range(8)]
-        lower, upper = interval(groups)
-        worst = int(np.argmin([group.mean() for group in groups]))
-        held.append(lower[worst] <= 0.9 <= upper[worst])
-    return float(np.mean(held))
-
-
-def test_the_worst_group_has_an_honest_interval():
-    """95%, less 4 Monte Carlo standard errors over 300 (0.05) and a bootstrap's 0.02 at 30 fits a group."""
-    assert worst_is_held(lambda groups: simultaneous_intervals(groups, 300, 1)) >= 0.88
-
-
-def test_an_interval_that_forgets_that_the_worst_was_picked_is_caught():
-    def one_by_one(groups):
-        means = np.array([g.mean() for g in groups])
-        reach = np.array([1.96 * g.std(ddof=1) / np.sqrt(len(g)) for g in groups])
-        return means - reach, means + reach
-
-    assert worst_is_held(one_by_one) < 0.88

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from sbcflow.calibration.bootstrap import interval_over_fits, simultaneous_intervals
+from sbcflow.calibration.bootstrap import interval_over_fits, resampled_means
 from sbcflow.calibration.conditional.collect import SHOWN_LEVELS, Cell, Part
-from sbcflow.calibration.conditional.worst import MIN_FITS_OF_CELL, simultaneous, worst_cell
+from sbcflow.calibration.conditional.worst import MIN_FITS_OF_CELL, worst_cell
+from sbcflow.calibration.shares import simultaneous_shares
 
 N_SIMULATIONS, N_FITS, LEVEL = 300, 160, 0.9
 # Cells overlap as real ones do: 8 templates, 4 bands across them, and all visitors.
@@ -32,7 +33,15 @@ def simulate(rng: np.random.Generator, n_points: int, spread: float):
 def plus_and_minus(points: np.ndarray, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Max-t intervals without Wilson's: coverage plus and minus c standard errors."""
     groups = [covered[at, i] / points[at, i] for i, at in enumerate(MEMBERS.T)]
-    return simultaneous_intervals(groups, 200, 7)
+    means, errors = (np.array([f(group) for group in groups]) for f in (np.mean, standard_error))
+    errors[errors == 0] = np.inf
+    resampled = np.stack([resampled_means(group, 200, i) for i, group in enumerate(groups)], axis=1)
+    c = np.quantile(np.max(np.abs(resampled - means) / errors, axis=1), 0.95)
+    return means - c * errors, means + c * errors
+
+
+def standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def shares_held(n_points: int, spread: float) -> tuple[float, float, float]:
@@ -42,7 +51,7 @@ def shares_held(n_points: int, spread: float) -> tuple[float, float, float]:
         points, covered = simulate(rng, n_points, spread)
         coverage = covered.sum(axis=0) / points.sum(axis=0)
         picked = int(np.argmax(np.abs(coverage - LEVEL)))
-        ours, theirs = simultaneous(points, covered, 200, 7), plus_and_minus(points, covered)
+        ours, theirs = simultaneous_shares(points, covered, 200, 7), plus_and_minus(points, covered)
         plain = interval_over_fits(covered[MEMBERS[:, picked], picked] / n_points, 200, 7)
         ends = [(lower[picked], upper[picked]) for lower, upper in (ours, theirs)]
         held += [lower <= LEVEL <= upper for lower, upper in (*ends, plain)]
@@ -62,16 +71,15 @@ def test_the_worst_cells_interval_holds_at_its_rate_and_a_plain_one_does_not(n_p
 def test_where_all_are_covered_the_interval_still_holds_the_level():
     """Twelve of twelve are no proof against 0.9, and come by chance 0.28 of the time; spread says [1, 1]."""
     points = np.ones((12, 1))
-    lower, upper = simultaneous(points, points, 200, 1)
+    lower, upper = simultaneous_shares(points, points, 200, 1)
     assert lower[0] < LEVEL and upper[0] == pytest.approx(1)
-    spread = simultaneous_intervals([points[:, 0]], 200, 1)
-    assert (spread[0][0], spread[1][0]) == (1, 1)
+    assert standard_error(points[:, 0]) == 0
 
 
 def test_points_that_are_all_independent_have_wilsons_interval():
     """Many fits of one point: c is that of a single normal cell, and the interval Wilson's own."""
     covered = (np.arange(4000) % 10 > 0).astype(float)[:, None]
-    lower, upper = simultaneous(np.ones((4000, 1)), covered, 2000, 3)
+    lower, upper = simultaneous_shares(np.ones((4000, 1)), covered, 2000, 3)
     known = binomtest(3600, 4000).proportion_ci(method="wilson")
     assert (lower[0], upper[0]) == pytest.approx((known.low, known.high), abs=5e-4)
 

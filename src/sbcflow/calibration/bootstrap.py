@@ -5,8 +5,6 @@ The test points of a fit share its data, so their errors are dependent; only fit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from sbcflow.data import FloatArray
@@ -46,32 +44,3 @@ def interval_over_fits(per_fit: FloatArray, n_bootstrap: int, seed: int) -> tupl
         unknown = np.full(per_fit.shape[1:], np.nan)
         return unknown, unknown
     return percentile_interval(resampled_means(per_fit, n_bootstrap, seed))
-
-
-def simultaneous_intervals(
-    groups: Sequence[FloatArray], n_bootstrap: int, seed: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return 95% intervals of the groups' means that hold all of them at once, (n_groups,) each.
-
-    ``groups``: of each the values of its fits, (n_fits,). So the interval of whichever group looks worst is
-    honest, though it was picked by its looks. Mean plus and minus c standard errors, with c the 95% quantile,
-    over resamples of fits within groups, of the largest |mean* - mean| / se (max-t; Romano and Wolf 2005).
-    NaN for a group of a single fit.
-    """
-    means = np.array([group.mean() for group in groups])
-    errors = np.array([_standard_error(group) for group in groups])
-    known = errors > 0
-    if not known.any():
-        return np.where(errors == 0, means, np.nan), np.where(errors == 0, means, np.nan)
-    seeds = np.random.SeedSequence(seed).generate_state(len(groups))
-    deviations = [
-        np.abs(resampled_means(group, n_bootstrap, int(own)) - mean) / error
-        for group, own, mean, error in zip(groups, seeds, means, errors, strict=True)
-        if error > 0
-    ]
-    reach = float(np.quantile(np.max(deviations, axis=0), CONFIDENCE)) * errors
-    return means - reach, means + reach
-
-
-def _standard_error(values: FloatArray) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) >= MIN_FITS else np.nan

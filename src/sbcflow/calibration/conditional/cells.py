@@ -10,7 +10,7 @@ import pandas as pd
 
 from sbcflow.calibration.bootstrap import MIN_FITS, percentile_interval, resampled_means
 from sbcflow.calibration.conditional.collect import SHOWN_LEVELS, Cell, Part
-from sbcflow.calibration.conditional.shares import wilson
+from sbcflow.calibration.shares import wilson
 from sbcflow.data import FloatArray
 
 QUANTITIES = (

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from sbcflow.calibration.bootstrap import percentile_interval, resampled_means, simultaneous_intervals
+from sbcflow.calibration.bootstrap import percentile_interval, resampled_means
 from sbcflow.calibration.comparison import COVERAGE_ERROR, coverage_error
 from sbcflow.calibration.evaluate import FitScores
+from sbcflow.calibration.shares import simultaneous_shares
 from sbcflow.data import FloatArray
 from sbcflow.levels import LEVELS
 from sbcflow.scoring import SCORED_LEVEL
@@ -75,11 +76,13 @@ def _worst_template(
 ) -> tuple[str, float, str, float, float, float]:
     at = LEVELS.index(SCORED_LEVEL)
     names = sorted({fit.template for fit in fits})
-    groups = [np.array([f.coverage[m, at] for f in fits if f.template == name]) for name in names]
-    lower, upper = simultaneous_intervals(groups, n_bootstrap, seed)
-    means = [group.mean() for group in groups]
+    # All fits have as many points: each counts as one.
+    member = np.array([[float(fit.template == name) for name in names] for fit in fits])
+    covered = member * np.array([[fit.coverage[m, at]] for fit in fits])
+    lower, upper = simultaneous_shares(member, covered, n_bootstrap, seed)
+    means = covered.sum(axis=0) / member.sum(axis=0)
     worst = int(np.argmin(means))
-    ends = float(np.clip(lower[worst], 0, 1)), float(np.clip(upper[worst], 0, 1))
+    ends = float(lower[worst]), float(upper[worst])
     return WORST_TEMPLATE, SCORED_LEVEL, names[worst], float(means[worst]), *ends
 
 
