@@ -211,9 +211,9 @@ def layered() -> LayeredCorrection:
 
 def test_all_visitors_have_the_scorecards_scores():
     """Where every fit has as many points, the cell of all is the scorecard's row of all, the CRPS too."""
-    fits, correction = planted(6, 50), layered()
-    card = evaluate(fits, correction, SETTINGS)
-    cells = card_of(fits, methods_of(Corrections(correction))).cells("all", "visitor")
+    fits, corrections = planted(6, 50), Corrections(layered())
+    card = evaluate(fits, corrections, SETTINGS)
+    cells = card_of(fits, methods_of(corrections)).cells("all", "visitor")
     overall = card.table.query("group_kind == 'all'").merge(
         cells, on=["level", "method"], suffixes=("", "_cell")
     )
