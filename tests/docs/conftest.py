@@ -25,7 +25,7 @@ def pilot(tmp_path_factory: pytest.TempPathFactory, compilation_cache: Path) -> 
     shutil.copy(ROOT / "params.yaml", project.path)
     project.use_difference_estimator()
     project.set_param("exploratory_sweep.generator_family", "v2")
-    project.edit("config/hillstrom.yaml", "n_configs: 96", "n_configs: 6")
+    project.edit("config/hillstrom.yaml", "n_configs: 152", "n_configs: 6")
     project.edit("config/hillstrom.yaml", "n_configs: 48", "n_configs: 3")
     (project.path / ".git/info/exclude").write_text("fits.log\n")
     stand_in_for_setup(project)

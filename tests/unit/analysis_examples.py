@@ -55,11 +55,11 @@ def _overlay(values: dict, changes: dict) -> None:
             values[name] = change
 
 
-def write_regime_correction(folder: Path, scale: float = 0.5) -> RegimeCorrection:
+def write_regime_correction(folder: Path, scale: float = 0.5, n_fits: int = 150) -> RegimeCorrection:
     """Write, beside the correction in ``folder``, one by regime: errors are ``scale`` posterior sds."""
     rng = np.random.default_rng(4)
     fits = []
-    for _ in range(90):
+    for _ in range(n_fits):
         mean = rng.normal(size=30)
         draws = np.sort(mean[:, None] + rng.normal(size=(30, 200)), axis=1)
         fits.append(errors_of(draws, mean + scale * rng.normal(size=30)))

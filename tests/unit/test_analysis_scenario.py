@@ -13,8 +13,8 @@ from report_runs import make_analysis
 from sbcflow import manifest
 from sbcflow.analysis.scenario import Scenario, scenario_for
 from sbcflow.analysis.write import check_out
+from sbcflow.calibration.corrections import DEFAULT_FITS
 from sbcflow.calibration.regime import Observed, Range, Regime
-from sbcflow.calibration.regime.fit import MIN_FITS
 from sbcflow.params import Params
 from sbcflow.report.write import build
 from sbcflow.scenario import apply_scenario
@@ -55,8 +55,8 @@ def test_the_sweep_covers_the_experiment(observed: Observed, tmp_path: Path) -> 
     params = applied(scenario, tmp_path)
     assert swept(params).outside(observed) == ()
     assert params.train_sweep.scales == params.test_sweep.scales
-    assert (params.train_sweep.n_configs, params.test_sweep.n_configs) == (96, 48)
-    assert params.train_sweep.save_samples and params.train_sweep.n_configs >= MIN_FITS
+    assert (params.train_sweep.n_configs, params.test_sweep.n_configs) == (152, 48)
+    assert params.train_sweep.save_samples and params.train_sweep.n_configs >= DEFAULT_FITS
     assert {params.train_sweep.generator_family, params.test_sweep.generator_family} == {"v2"}
 
 

@@ -281,7 +281,7 @@ def test_a_scorecard_is_read_back_with_its_methods(four, tmp_path):
 
 
 def test_worst_template_has_the_largest_layered_error(card):
-    worst = worst_template(card.table)
+    worst = worst_template(card.table, "layered")
     rows = card.table[(card.table["group_kind"] == "template") & (card.table["method"] == "layered")]
     errors = (rows["coverage"] - rows["level"]).abs().groupby(rows["group"]).mean()
     assert worst["template"] == errors.idxmax()

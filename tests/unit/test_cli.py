@@ -300,7 +300,7 @@ def test_analyze_goes_by_regime_unless_told_says_so_of_visitors_and_records_it(
     by_regime = ("--correction", "correction", "--out", "out")
     answer = project(*ANALYZE, *by_regime)
     assert answer.code == 0, answer.err
-    assert "visitors' intervals follow the rule: regime, past the 0.836 that 60 fits guarantee" in answer.out
+    assert "visitors' intervals follow the rule: regime, nowhere narrower than raw: outside" in answer.out
     assert "nowhere narrower than raw: outside the regime" in answer.out
     assert "Intervals of single visitors (cate.parquet) did change, by regime: 90%" in answer.out
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
@@ -310,6 +310,9 @@ def test_analyze_goes_by_regime_unless_told_says_so_of_visitors_and_records_it(
     layered = ("--correction", "correction", "--method", "layered", "--out", "layered")
     answer = project(*ANALYZE, *layered)
     assert answer.code == 0 and "visitors' intervals follow the layered rule: as asked" in answer.out
+    write_regime_correction(tmp_path / "correction", n_fits=90)
+    answer = project(*ANALYZE, "--correction", "correction", "--out", "few")
+    assert "the one by regime is of 90 train fits, fewer than 150" in answer.out
     tables = [pd.read_csv(tmp_path / folder / "effects.csv") for folder in ("out", "layered")]
     pd.testing.assert_frame_equal(*tables)
 

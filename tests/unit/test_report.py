@@ -76,7 +76,7 @@ def test_coverage_is_that_of_the_scorecard(report: Report, evaluation: Path) -> 
 
 
 def test_a_correction_by_regime_is_told_drawn_and_measured(tmp_path: Path) -> None:
-    folder = make_evaluation(tmp_path, n_train=32)
+    folder = make_evaluation(tmp_path, n_train=76)
     card = pd.read_csv(folder / "scorecard.csv")
     at = card.query("group_kind == 'all' and method == 'regime'")
     report = build(folder)
@@ -85,8 +85,10 @@ def test_a_correction_by_regime_is_told_drawn_and_measured(tmp_path: Path) -> No
     assert report.verdict.startswith("The regime correction is")
     assert "points with raw intervals" in section(report, "coverage").sentence
     assert section(report, "coverage").sentence.endswith("with the one by regime.")
-    # A third of the 63 fits that converged learns.
-    assert "learnt on 21 of the train fits; the other 42 guarantee" in section(report, "correction").notes[-1]
+    # A third of the 151 fits that converged learns.
+    assert (
+        "learnt on 50 of the train fits; the other 101 guarantee" in section(report, "correction").notes[-1]
+    )
     curves = pd.read_csv(tmp_path / "metrics/coverage_curve.csv")
     assert curves["calibrated"].tolist() == curves["regime"].tolist() == at["coverage"].tolist()
     assert list(curves) == ["nominal", "ideal", "raw", "r_of_p", "layered", "regime", "calibrated"]

@@ -141,7 +141,7 @@ def _method_notes(
     if corrections is None:
         return ()
     if by_regime is None:
-        why = "as asked" if request.method == LAYERED else "these corrections have none by regime"
+        why = "as asked" if request.method == LAYERED else corrections.why_layered
         return (f"visitors' intervals follow the layered rule: {why}",)
     narrower = "" if regime.ok else ", nowhere narrower than raw: outside the regime"
     rule = by_regime.rule(SHOWN_LEVEL)

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from sbcflow.params import Arms, Visitors
 
 SCENARIO_FILE = "scenario.yaml"
-N_TRAIN, N_TEST = 96, 48
+N_TRAIN, N_TEST = 152, 48
 MOST_LETTERS = 60
 
 

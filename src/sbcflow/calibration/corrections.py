@@ -15,6 +15,9 @@ from sbcflow.errors import ArtifactError, ParamsError
 
 LAYERED = "layered"
 CHOICES = (REGIME, LAYERED)
+# From so many train fits on the correction by regime is better than the layered rule in coverage error and in
+# scores (docs/calibration.md, "With fewer train fits").
+DEFAULT_FITS = 150
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,20 @@ class Corrections:
 
     @property
     def default_method(self) -> str:
-        """The method for intervals of visitors: by regime where it was fitted, else layered."""
-        return LAYERED if self.by_regime is None else REGIME
+        """The method for intervals of visitors: by regime where it has fits enough, else layered."""
+        return LAYERED if self.why_layered else REGIME
+
+    @property
+    def why_layered(self) -> str:
+        """Why the layered rule is the default; "" where it is not."""
+        if self.by_regime is None:
+            return "these corrections have none by regime"
+        n_fits = self.by_regime.n_fits
+        return (
+            f"the one by regime is of {n_fits} train fits, fewer than {DEFAULT_FITS}"
+            if n_fits < DEFAULT_FITS
+            else ""
+        )
 
     @classmethod
     def load(cls, directory: Path | str) -> Corrections:
@@ -43,10 +58,7 @@ class Corrections:
 
 
 def methods_of(corrections: Corrections) -> dict[str, Method]:
-    """Return the methods by name: those of ``METHODS``, and ``regime`` where it was fitted.
-
-    The last one is the corrections' default.
-    """
+    """Return the methods by name: those of ``METHODS``, and ``regime`` where it was fitted."""
 
     def method(name: str) -> Method:
         rule = cache(lambda level: corrections.layered.rule(level, name))

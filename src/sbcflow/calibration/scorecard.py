@@ -15,7 +15,7 @@ from sbcflow.calibration.comparison import COVERAGE_ERROR, Comparison, compare, 
 from sbcflow.calibration.corrections import Corrections, methods_of
 from sbcflow.calibration.evaluate import CRPS_LEVELS, TestFit, TestScores, score_test_fits
 from sbcflow.calibration.groups import Group, groups_of
-from sbcflow.calibration.layered import METHODS, LayeredCorrection
+from sbcflow.calibration.layered import METHODS
 from sbcflow.data import FloatArray
 from sbcflow.errors import ArtifactError
 from sbcflow.files import read_json
@@ -105,13 +105,11 @@ def evaluate(
     methods = methods_of(corrections)
     scores = score_test_fits(fits, methods)
     table = _table(scores, tuple(methods), settings)
-    return Scorecard(
-        table, _curves(table), _summary(scores, tuple(methods), table, corrections.layered, settings)
-    )
+    return Scorecard(table, _curves(table), _summary(scores, tuple(methods), table, corrections, settings))
 
 
 def methods_in(table: pd.DataFrame) -> tuple[str, ...]:
-    """Return the methods of a scorecard's table, in its order: raw first, the default one last."""
+    """Return the methods of a scorecard's table, in its order: raw first."""
     return tuple(str(method) for method in table["method"].unique())
 
 
@@ -164,18 +162,19 @@ def _summary(
     scores: TestScores,
     methods: tuple[str, ...],
     table: pd.DataFrame,
-    correction: LayeredCorrection,
+    corrections: Corrections,
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
+    correction, default = corrections.layered, corrections.default_method
     comparison = compare(scores.fits, methods, settings)
-    verdict = judge(comparison, len(scores.fits), methods[-1])
+    verdict = judge(comparison, len(scores.fits), default)
     return {
         "verdict": {"code": verdict.code, "sentence": verdict.sentence},
         "n_fits": len(scores.fits),
         "n_excluded": scores.n_excluded,
-        "default_method": methods[-1],
+        "default_method": default,
         **_comparison_json(comparison),
-        "worst_template": worst_template(table),
+        "worst_template": worst_template(table, default),
         "anchor": {
             "usable": correction.scale.anchor_usable,
             "reason": correction.scale.anchor_reason,
@@ -207,7 +206,7 @@ def _comparison_json(comparison: Comparison) -> dict[str, Any]:
     return {**means, "differences_from_raw": differences}
 
 
-def worst_template(table: pd.DataFrame) -> dict[str, Any]:
+def worst_template(table: pd.DataFrame, default: str) -> dict[str, Any]:
     """Return the template where the default method errs most: its name, fits, and error by method."""
     methods = methods_in(table)
     templates = table[table["group_kind"] == "template"]
@@ -215,7 +214,7 @@ def worst_template(table: pd.DataFrame) -> dict[str, Any]:
         str(name): {method: float(coverage_error(_coverage(rows, method))) for method in methods}
         for name, rows in templates.groupby("group", sort=True)
     }
-    worst = max(errors, key=lambda name: errors[name][methods[-1]])
+    worst = max(errors, key=lambda name: errors[name][default])
     n_fits = templates.loc[templates["group"] == worst, "n_fits"].iloc[0]
     return {"template": worst, "n_fits": int(n_fits), COVERAGE_ERROR: errors[worst]}
 

@@ -39,8 +39,8 @@ def analyze_command(
         str | None,
         typer.Option(
             metavar="M",
-            help="How visitors' intervals are corrected: regime, or layered; by default regime where the "
-            "corrections have it.",
+            help="How visitors' intervals are corrected: regime, or layered; by default regime where that "
+            "was fitted on 150 fits or more.",
         ),
     ] = None,
     params: ParamsOption = PARAMS_FILE,

@@ -47,6 +47,11 @@ class RegimeCorrection:
     n_excluded: int
     fitted_by: Mapping[str, Any] | None = None
 
+    @property
+    def n_fits(self) -> int:
+        """How many train fits it was fitted on, those that calibrate among them."""
+        return self.n_learnt + self.cutoffs.n_fits
+
     def see(
         self, ordered: FloatArray, heterogeneity: float | None = None, *, no_narrower: bool = False
     ) -> Reading:
