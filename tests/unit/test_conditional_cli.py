@@ -16,6 +16,7 @@ from conditional_examples import METHODS, SETTINGS, card_of, make_averages, make
 
 from sbcflow import cli, runtime
 from sbcflow.calibration.conditional.dimensions import DIMENSIONS, TARGETS
+from sbcflow.calibration.corrections import Corrections
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.scorecard import evaluate
 from sbcflow.cli import runs
@@ -61,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
         for i in range(12)
     ]
     correction = LayeredCorrection.load(write_correction(tmp_path / "correction"))
-    card, cells = evaluate(fits, correction, SETTINGS), card_of(fits)
+    card, cells = evaluate(fits, Corrections(correction), SETTINGS), card_of(fits)
     folder = tmp_path / "evaluation"
     folder.mkdir()
     for name, content in (("scorecard", card), ("conditional", cells)):

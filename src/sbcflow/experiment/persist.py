@@ -20,8 +20,14 @@ from sbcflow.experiment.states import State
 
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.01
-# A folder that is gone, a file that was cut while it was read, an object on its way into a pack.
-PASSING = (os.strerror(errno.ENOENT), "failed to read file into stream", "object not found")
+# A folder that is gone; a file that was cut while it was read; an object on its way into a pack; names of
+# temporary files that a killed process left, where this one draws the same (forks share the state).
+PASSING = (
+    os.strerror(errno.ENOENT),
+    "failed to read file into stream",
+    "object not found",
+    os.strerror(errno.EEXIST),
+)
 
 
 @dataclass(frozen=True)
