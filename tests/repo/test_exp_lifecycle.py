@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pygit2
 import pytest
@@ -26,7 +27,8 @@ from sbcflow.errors import (
     ParamsError,
     RepositoryError,
 )
-from sbcflow.experiment import Experiment, State
+from sbcflow.experiment import Experiment, State, persist
+from sbcflow.experiment.commit import Commit
 from sbcflow.experiment.git.names import ExperimentRef
 from sbcflow.experiment.git.store import Store
 from sbcflow.experiment.journal import journal_path
@@ -672,3 +674,24 @@ def test_a_notebook_shows_a_card(repo: Path) -> None:
     assert "<th>metrics.a&amp;b</th><td>0.123457</td>" in card
     assert repr(experiment) == "<Experiment shown: Active>"
     experiment.discard()
+
+
+@pytest.mark.parametrize(("words", "is_tried_again"), [("File exists", True), ("No space left", False)])
+def test_a_name_that_a_killed_process_left_is_no_error(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, words: str, is_tried_again: bool
+) -> None:
+    errors = [pygit2.GitError(f"failed to create temporary file 'tmp_object_git2_1e33': {words}")]
+    real = persist.write_commit
+
+    def write_commit(*arguments: Any) -> Commit:
+        if errors:
+            raise errors.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(persist, "write_commit", write_commit)
+    experiment = Experiment.init(repo, "again")
+    if is_tried_again:
+        assert experiment.save().name == "again"
+    else:
+        with pytest.raises(RepositoryError, match="No space left"):
+            experiment.save()
