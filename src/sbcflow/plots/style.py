@@ -53,7 +53,7 @@ METHOD_MARKERS: Mapping[str, str] = MappingProxyType(
 )
 
 WIDTH, HEIGHT = 4.2, 3.2
-LEGEND_COLUMNS = 3
+LEGEND_COLUMNS = 4
 LEGEND_PAD = 0.5  # in letters' heights: legends stand clear of the figure's edge
 DOTS_PER_INCH = 200
 STYLE: Any = MappingProxyType(
