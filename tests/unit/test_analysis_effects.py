@@ -13,6 +13,7 @@ from analysis_examples import write_correction, write_regime_correction
 from sbcflow.analysis import visitors
 from sbcflow.analysis.changes import Widths, kept_raw, on_averages
 from sbcflow.analysis.effects import (
+    Regime,
     _what_was_done,
     check_regime,
     difference_in_means,
@@ -20,7 +21,7 @@ from sbcflow.analysis.effects import (
     interval_columns,
     observed_of,
 )
-from sbcflow.analysis.points import layered_points, regime_points
+from sbcflow.analysis.points import beyond_the_sweep, layered_points, regime_points
 from sbcflow.analysis.render import NO_CORRECTION, render
 from sbcflow.analysis.visitors import write_visitors
 from sbcflow.calibration.layered import LayeredCorrection
@@ -257,6 +258,25 @@ def test_visitors_by_regime_are_points_of_one_fit_a_treatment(
         np.testing.assert_array_equal(table[f"{arm}.calibrated_upper_90"], upper)
     assert widths.calibrated is not None
     assert (widths.calibrated < widths.raw) == inside
+
+
+def test_visitors_beyond_the_sweep_are_told(trial: Trial, tmp_path: Path) -> None:
+    """The sweep has signals of sd 1 or so; here they go up to 9 in one arm and 18 in the other."""
+    found = write_regime_correction(write_correction(tmp_path / "correction"))
+    said = beyond_the_sweep(found, trial, KnownPosterior())
+    signals = {k: k * trial.covariates.values[:, 0] / KnownPosterior.noise.std() for k in (1, 2)}
+    top = found.regression.splines["signal"].knots[-1]
+    for k, arm in enumerate(("on", "loud"), start=1):
+        line = next(line for line in said if line.startswith(f"{arm}: ") and "in signal; by" in line)
+        told = int(line.removeprefix(f"{arm}: ").partition("%")[0]) / 100
+        assert told == pytest.approx(np.mean(signals[k] > top), abs=0.02) and told > 0.5
+    assert not any("in tail" in line for line in said)
+    text = render(
+        effect_table(trial, KnownPosterior(), None), Regime(True, beyond=said), Widths(1.0, 1.2), ()
+    )
+    assert f"Beyond the train sweep: {said[0]}" in text
+    alike = np.random.default_rng(6).normal(size=(300, 1)) + np.random.default_rng(7).normal(size=(300, 200))
+    assert found.beyond(np.sort(alike, axis=1))["signal"] < 0.1
 
 
 def test_visitors_without_a_correction_have_null_calibrated_ends(trial: Trial, tmp_path: Path) -> None:

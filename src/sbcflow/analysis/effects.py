@@ -29,11 +29,13 @@ class Regime:
     """Whether an experiment is like those that the correction was fitted on.
 
     ``ok`` is None without a correction; ``messages`` say what lies outside, ``advice`` which sweep to run.
+    ``beyond`` says of whom posteriors show what those of the train sweep did not, where it asks for that.
     """
 
     ok: bool | None
     messages: tuple[str, ...] = ()
     advice: str = ""
+    beyond: tuple[str, ...] = ()
 
 
 def observed_of(trial: Trial) -> Observed:

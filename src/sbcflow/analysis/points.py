@@ -17,6 +17,7 @@ from sbcflow.scoring import order_draws
 
 # From a treatment to what gives the ends (n_points,) at ``SHOWN_LEVEL`` of ordered draws (n_points, n_draws).
 PointRules = Callable[[int], Callable[[FloatArray], Ends]]
+MOST = 0.5
 
 
 def layered_points(correction: LayeredCorrection) -> PointRules:
@@ -35,10 +36,27 @@ def regime_points(
     """
 
     def rules(treatment: int) -> Callable[[FloatArray], Ends]:
-        step = max(1, trial.n_visitors // N_SAMPLE)
-        some = trial.covariates.take(slice(None, None, step))
-        arm = np.full(len(some), treatment, dtype=np.int32)
-        heterogeneity = heterogeneity_of(order_draws(posterior.cate(TestPoints(some, arm))))
+        heterogeneity = heterogeneity_of(_sample(trial, posterior, treatment))
         return lambda ordered: correction.see(ordered, heterogeneity, no_narrower=not inside)(SHOWN_LEVEL)
 
     return rules
+
+
+def beyond_the_sweep(correction: RegimeCorrection, trial: Trial, posterior: Posterior) -> tuple[str, ...]:
+    """Return a sentence a treatment and observable in which most visitors lie beyond the train sweep."""
+    found = []
+    for k, arm in enumerate(trial.arm_names[1:], start=1):
+        for name, share in correction.beyond(_sample(trial, posterior, k)).items():
+            if share > MOST:
+                found.append(
+                    f"{arm}: {share:.0%} of the visitors' posteriors lie beyond those of the train sweep in "
+                    f"{name}; by regime they are corrected as those at its edge are"
+                )
+    return tuple(found)
+
+
+def _sample(trial: Trial, posterior: Posterior, treatment: int) -> FloatArray:
+    """Ordered draws of up to ``N_SAMPLE`` visitors, evenly spaced, under a treatment."""
+    step = max(1, trial.n_visitors // N_SAMPLE)
+    some = trial.covariates.take(slice(None, None, step))
+    return order_draws(posterior.cate(TestPoints(some, np.full(len(some), treatment, dtype=np.int32))))

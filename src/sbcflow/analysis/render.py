@@ -86,10 +86,11 @@ def _interval(row: pd.Series, kind: str, suffix: str) -> str:
 
 
 def _regime_lines(regime: Regime, next_step: str) -> list[str]:
+    beyond = [f"Beyond the train sweep: {message}" for message in regime.beyond]
     if regime.ok:
-        return ["The experiment lies inside the regime that the correction was fitted on."]
+        return ["The experiment lies inside the regime that the correction was fitted on.", *beyond]
     outside = [f"Outside the correction's regime: {message}" for message in regime.messages]
-    return [*outside, f"To be sure, {regime.advice}", *filter(None, [next_step])]
+    return [*outside, *beyond, f"To be sure, {regime.advice}", *filter(None, [next_step])]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from sbcflow.analysis.calibrate import load_corrections
 from sbcflow.analysis.changes import SHOWN_LEVEL, Widths
 from sbcflow.analysis.effects import Regime, check_regime, effect_table, observed_of
 from sbcflow.analysis.estimator import estimator_gaps
-from sbcflow.analysis.points import layered_points, regime_points
+from sbcflow.analysis.points import beyond_the_sweep, layered_points, regime_points
 from sbcflow.analysis.read import Roles, read_trial
 from sbcflow.analysis.scenario import SCENARIO_FILE, Scenario, scenario_for
 from sbcflow.analysis.visitors import write_visitors
@@ -94,6 +94,8 @@ def analyze(request: Request, say: Callable[[str], None]) -> Analysis:
     say("fitted; averaging the effects")
     effects = effect_table(trial, posterior, correction, gaps)
     regime = check_regime(trial, correction, gaps)
+    if by_regime:
+        regime = replace(regime, beyond=beyond_the_sweep(by_regime, trial, posterior))
     scenario = _scenario(request, trial, correction)
     with replacing_folder(request.out) as folder:
         with replacing(folder / EFFECTS_FILE) as stream:
@@ -213,7 +215,12 @@ def _record(
 
 
 def _regime_json(regime: Regime, correction: LayeredCorrection | None) -> dict[str, object]:
-    found: dict[str, object] = {"ok": regime.ok, "messages": list(regime.messages), "advice": regime.advice}
+    found: dict[str, object] = {
+        "ok": regime.ok,
+        "messages": list(regime.messages),
+        "advice": regime.advice,
+        "beyond": list(regime.beyond),
+    }
     return found | ({"trained": correction.regime.to_json()} if correction else {})
 
 

@@ -304,4 +304,5 @@ def _warnings(run: Run) -> tuple[str, ...]:
             "The experiment is unlike those that the correction was fitted on, so its calibrated intervals "
             "are not backed by any test: see below what is unlike, and which sweep to run."
         )
+    found += [f"Beyond the train sweep: {message}." for message in regime.get("beyond", [])]
     return tuple(found)

@@ -15,7 +15,7 @@ from sbcflow.calibration.intervals import Ends, Intervals, Reading, check_level,
 from sbcflow.calibration.regime.conformal import Cutoffs
 from sbcflow.calibration.regime.hull import Observed, Regime
 from sbcflow.calibration.regime.location_scale import LocationScale
-from sbcflow.calibration.regime.observables import heterogeneity_of, moments, observe
+from sbcflow.calibration.regime.observables import OBSERVABLES, heterogeneity_of, moments, observe
 from sbcflow.calibration.regime.shape import Shape
 from sbcflow.data import FloatArray
 from sbcflow.errors import ArtifactError
@@ -76,6 +76,23 @@ class RegimeCorrection:
             return _no_narrower(found, central_interval(ordered, level)) if no_narrower else found
 
         return ends
+
+    def beyond(self, ordered: FloatArray) -> dict[str, float]:
+        """Return the share of points beyond what the train sweep's posteriors showed, by observable.
+
+        ``ordered`` (n_points, n_draws) float64, ascending: a sample of one fit's points. Beyond is outside
+        the outer knots of an observable's spline, where 4% of the points that were learnt on lie too; an
+        observable counts as its knot there.
+
+        Raises:
+            DataError: the draws of a point do not spread.
+        """
+        shares = {}
+        observables = observe(ordered, heterogeneity_of(ordered))
+        for name, values in zip(OBSERVABLES, observables.T, strict=True):
+            knots = self.regression.splines[name].knots
+            shares[name] = float(np.mean((values < knots[0]) | (values > knots[-1])))
+        return shares
 
     def intervals(self, draws: Draws, level: float, observed: Observed | None = None) -> Intervals:
         """Return the intervals whose actual coverage is to be ``level``.
