@@ -220,8 +220,8 @@ def test_a_full_disk_in_mid_sweep(sweep: Sweep, more: Table) -> None:
     sweep = sweep.with_jobs_of(2)
     with own_mounts(sweep) as there:
         there.run("sh", "-c", f"cp -a {RUN} .. && mount -t tmpfs none runs && mv ../smoke-train runs/")
-        used = _used(there.sweep.path / "runs")
-        there.run("mount", "-o", f"remount,size={used + 60}k", "runs")
+        used, one_fit = _used(there.sweep.path / "runs"), _size(next(there.sweep.run_dir.glob("configs/*")))
+        there.run("mount", "-o", f"remount,size={used + one_fit * 3 // 2}k", "runs")
         done = there.run(*REPRO, check=False)
         assert done.returncode == REFUSED
         (line,) = errors(done.stdout)
@@ -260,6 +260,11 @@ def _used(folder: Path) -> int:
     """Return the kB in use on a mount."""
     stat = os.statvfs(folder)
     return (stat.f_blocks - stat.f_bfree) * stat.f_frsize // 1024
+
+
+def _size(folder: Path) -> int:
+    """Return the kB that the files of a folder take on a mount of pages of 4 kB."""
+    return sum(4 * -(-path.stat().st_size // 4096) for path in folder.iterdir())
 
 
 def test_two_repros_at_once(sweep: Sweep, more: Table) -> None:
