@@ -107,8 +107,13 @@ def test_numbers_sort_as_numbers_and_with_their_rows(browser: Browser, evaluatio
 
 def test_every_table_downloads_as_it_is(browser: Browser, path: Path, tmp_path: Path) -> None:
     with opened(browser, path, DESKTOP) as seen:
-        seen.open_all_tables()
-        for button in seen.page.locator("button.download").all():
+        n_tables = seen.page.locator("button.download").count()
+    assert n_tables > 0
+    for i in range(n_tables):
+        # A page of its own for each: Chromium takes ten downloads in a row from one.
+        with opened(browser, path, DESKTOP) as seen:
+            seen.open_all_tables()
+            button = seen.page.locator("button.download").nth(i)
             name = button.get_attribute("data-file")
             with seen.page.expect_download() as download:
                 button.click()
@@ -117,7 +122,7 @@ def test_every_table_downloads_as_it_is(browser: Browser, path: Path, tmp_path: 
             with (tmp_path / str(name)).open(newline="", encoding="utf-8") as stream:
                 head, *rows = csv.reader(stream)
             assert (head, rows) == shown(seen.page, str(button.get_attribute("data-table")))
-        assert seen.complaints == []
+            assert seen.complaints == []
 
 
 def shown(page: Page, table_id: str) -> tuple[list[str], list[list[str]]]:

@@ -95,8 +95,8 @@ def test_curvature_that_is_kept_too_long_is_caught(monkeypatch, kept: tuple[floa
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_curvature_off_by_a_twentieth_is_caught(part: str) -> None:
+def test_a_curvature_off_by_a_tenth_is_caught(part: str) -> None:
     known = reference(part)
-    wrong = replace(known, centred=replace(known.centred, precision=1.05 * known.centred.precision))
+    wrong = replace(known, centred=replace(known.centred, precision=1.1 * known.centred.precision))
     with pytest.raises(AssertionError):
         check(wrong, known)

@@ -36,7 +36,7 @@ def test_dvc_shows_the_run(reproduced: Project) -> None:
     reproduced.run("dvc", "plots", "show")
     page = reproduced.text("dvc_plots/index.html")
     assert all(f'"field": "{method}"' in page for method in ("raw", "r_of_p", "layered"))
-    assert all(f"Coverage of {method} 90% intervals by template" in page for method in ("raw", "layered"))
+    assert all(f"Coverage of {method} 90% intervals by template" in page for method in ("raw", "calibrated"))
     reproduced.set_param("train_sweep.n_configs", 4)
     assert "train_sweep.n_configs" in reproduced.run("dvc", "params", "diff").stdout
     reproduced.restore()
