@@ -22,6 +22,7 @@ from regime import fitted
 from sbcflow.calibration.bootstrap import interval_over_fits
 from sbcflow.calibration.evaluate import Method, TestFit
 from sbcflow.calibration.fit import converged_fits
+from sbcflow.calibration.intervals import outer_ends
 from sbcflow.calibration.regime import Observed, Regime, regime_of
 from sbcflow.calibration.rivals.train import reduce_fits
 from sbcflow.data import FloatArray
@@ -97,11 +98,10 @@ def verdict_on(hull: Regime, observed: Observed) -> str:
 def applied(methods: Mapping[str, Method], fit: TestFit, verdict: str) -> float:
     """Return the coverage by regime as it is applied: outside, nowhere narrower than raw."""
     ordered = order_draws(fit.draws)
-    lower, upper = methods["regime"](ordered)(LEVEL)
+    ends = methods["regime"](ordered)(LEVEL)
     if verdict != "inside":
-        raw = central_interval(ordered, LEVEL)
-        lower, upper = np.minimum(lower, raw[0]), np.maximum(upper, raw[1])
-    return float(covers(lower, upper, fit.truth).mean())
+        ends = outer_ends(ends, central_interval(ordered, LEVEL))
+    return float(covers(*ends, fit.truth).mean())
 
 
 def coverage(methods: Mapping[str, Method], fit: TestFit) -> FloatArray:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sbcflow.analysis.changes import INTERVAL_LEVELS
-from sbcflow.calibration.intervals import Ends
+from sbcflow.calibration.intervals import Ends, outer_ends
 from sbcflow.calibration.layered import LayeredCorrection
 from sbcflow.calibration.regime import Observed
 from sbcflow.data import BoolArray, Covariates, FloatArray, Segment, Trial, everybody, segments_of
@@ -140,10 +140,8 @@ def _never_narrower(ends: dict[str, FloatArray], suffix: str) -> dict[str, Float
     of averages so (docs/decisions/0009), and an interval may not be narrowed on such grounds.
     """
     lower, upper = f"calibrated_lower_{suffix}", f"calibrated_upper_{suffix}"
-    return {
-        lower: np.minimum(ends[lower], ends[f"raw_lower_{suffix}"]),
-        upper: np.maximum(ends[upper], ends[f"raw_upper_{suffix}"]),
-    }
+    raw = ends[f"raw_lower_{suffix}"], ends[f"raw_upper_{suffix}"]
+    return dict(zip((lower, upper), outer_ends((ends[lower], ends[upper]), raw), strict=True))
 
 
 def _what_was_done(ends: dict[str, FloatArray], suffix: str, rule: str) -> StrArray:

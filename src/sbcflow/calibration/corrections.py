@@ -15,8 +15,8 @@ from sbcflow.errors import ArtifactError, ParamsError
 
 LAYERED = "layered"
 CHOICES = (REGIME, LAYERED)
-# From so many train fits on the correction by regime is better than the layered rule in coverage error and in
-# scores (docs/calibration.md, "With fewer train fits").
+# From so many train fits on the correction by regime has better scores than the layered rule, and a coverage
+# error that cannot be told apart (docs/calibration.md, "With fewer train fits").
 DEFAULT_FITS = 150
 
 

@@ -31,6 +31,11 @@ class Intervals:
     regime: str
 
 
+def outer_ends(ends: Ends, raw: Ends) -> Ends:
+    """Return the ends, moved out to the raw ones where those lie further out."""
+    return np.minimum(ends[0], raw[0]), np.maximum(ends[1], raw[1])
+
+
 def check_level(level: float) -> None:
     """Raise ParamsError unless the level lies in (0, 1)."""
     if not 0.0 < level < 1.0:

@@ -20,13 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Correction(Run):
-    """A run that fitted a correction: ``correction`` is the layered one that it fitted.
+    """A run that fitted corrections: ``corrections`` are all of them."""
 
-    ``by_regime`` is the one by regime, None where the train sweep could not carry it.
-    """
-
-    correction: LayeredCorrection
-    by_regime: RegimeCorrection | None
+    corrections: Corrections
 
     @classmethod
     def of(cls, run: Run) -> Correction:
@@ -36,8 +32,17 @@ class Correction(Run):
             ArtifactError: one is missing, damaged or altered.
         """
         run.file(*files_of(run.path))
-        found = Corrections.load(run.path)
-        return cls(run.path, run.manifest, found.layered, found.by_regime)
+        return cls(run.path, run.manifest, Corrections.load(run.path))
+
+    @property
+    def correction(self) -> LayeredCorrection:
+        """The layered correction."""
+        return self.corrections.layered
+
+    @property
+    def by_regime(self) -> RegimeCorrection | None:
+        """The correction by regime, None where the train sweep could not carry it."""
+        return self.corrections.by_regime
 
     def apply(
         self,
@@ -55,7 +60,7 @@ class Correction(Run):
         """
         if method != REGIME:
             return self.correction.apply(draws, level, method, var_names)
-        found = choose(Corrections(self.correction, self.by_regime), method, self.path)
+        found = choose(self.corrections, method, self.path)
         assert isinstance(found, RegimeCorrection)
         return found.apply(draws, level, var_names)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from sbcflow.calibration.intervals import Ends, Reading
+from sbcflow.calibration.intervals import Ends, Reading, outer_ends
 from sbcflow.data import Float32Array, FloatArray
 from sbcflow.scoring import central_interval
 
@@ -39,8 +37,7 @@ def _no_narrower(method: Reader) -> Reader:
         corrected = method(ordered)
 
         def ends(level: float) -> Ends:
-            (lower, upper), raw = corrected(level), central_interval(ordered, level)
-            return np.minimum(lower, raw[0]), np.maximum(upper, raw[1])
+            return outer_ends(corrected(level), central_interval(ordered, level))
 
         return ends
 

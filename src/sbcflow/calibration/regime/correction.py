@@ -11,7 +11,7 @@ import numpy as np
 
 from sbcflow.calibration.artifact import parsed
 from sbcflow.calibration.fields import mapping, text, whole_number
-from sbcflow.calibration.intervals import Ends, Intervals, Reading, check_level, row_blocks
+from sbcflow.calibration.intervals import Ends, Intervals, Reading, check_level, outer_ends, row_blocks
 from sbcflow.calibration.regime.conformal import Cutoffs
 from sbcflow.calibration.regime.hull import Observed, Regime
 from sbcflow.calibration.regime.location_scale import LocationScale
@@ -73,7 +73,7 @@ class RegimeCorrection:
             tail = self.cutoffs.cutoff(level) / 2
             lower, upper = (location + scale * self.shape.quantile(p) for p in (tail, 1 - tail))
             found = mean + sd * lower, mean + sd * upper
-            return _no_narrower(found, central_interval(ordered, level)) if no_narrower else found
+            return outer_ends(found, central_interval(ordered, level)) if no_narrower else found
 
         return ends
 
@@ -180,7 +180,3 @@ class RegimeCorrection:
             n_excluded=whole_number(values, "n_excluded"),
             fitted_by=mapping(values, "fitted_by") if "fitted_by" in values else None,
         )
-
-
-def _no_narrower(ends: Ends, raw: Ends) -> Ends:
-    return np.minimum(ends[0], raw[0]), np.maximum(ends[1], raw[1])
