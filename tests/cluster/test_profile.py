@@ -14,6 +14,8 @@ from workflow_project import Project
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm")]
 
 N_TRAIN = 3
+# The smoke scenario has too few draws for NUTS to converge.
+CONVERGING = "{n_warmup: 200, n_samples: 600, max_tree_depth: 4}"
 
 
 def test_a_cluster_gives_the_table_of_a_workstation(project: Project, reproduced: Project) -> None:
@@ -54,6 +56,18 @@ def _check_executions(project: Project, ran: set[str]) -> None:
     assert all(former["ended"] <= later["started"] for former, later in itertools.pairwise(runs))
     manifest = json.loads(project.text(f"{TRAIN}/manifest.json"))
     assert manifest["pytyche"]["sbcflow"]["execution"]["hosts"] == {runs[0]["host"]: N_TRAIN}
+
+
+def test_an_audit_fits_again_on_the_gpu(project: Project) -> None:
+    project.set_param("inference.nuts", CONVERGING)
+    project.repro("test_sweep")
+    former = _ids()
+    project.run("snakemake", "--profile", "slurm", "--config", "configs_per_job=1", "--", "audit")
+    ran = [job for job in jobs() if job["id"] not in former]
+    assert {job["state"] for job in ran} == {"COMPLETED"}
+    audits = sorted((job["comment"], job["partition"]) for job in ran if "_audit_" in job["comment"])
+    assert [partition for _, partition in audits] == ["gpu", "gpu", "cpu"]
+    assert json.loads(project.text("runs/smoke-test-audit/audit.json"))["n_fits"] > 0
 
 
 def test_a_size_that_is_none_is_refused_before_anything_runs(project: Project) -> None:
