@@ -61,10 +61,29 @@ def test_only_what_is_missing_is_run(project: Project, planned: tuple[PlannedExp
     _check_dvc(project, planned)
 
 
-def _explore(project: Project, *, fits: int, code: int) -> list[dict[str, Any]]:
-    """Run the command on the two sweeps; the worktree is as before, and so many fits ran."""
-    done = project.run("python", "-c", COMMAND, "--set", f"{KEY}=2,3", "--json", check=False)
-    assert (done.returncode, count_fits(done.stdout)) == (code, fits), done.stdout
+def test_sweeps_to_a_precision_share_their_fits(project: Project) -> None:
+    """Each takes as many as it needs, the tighter one those of the other and more."""
+    project.use_difference_estimator()
+    project.set_param("generators.v2.templates", "[constant, reversal]")
+    project.set_param("exploratory_sweep", "{generator_family: v2, precision: {level: 0.5, half_width: 0.4}}")
+    project.commit("explore to a precision")
+    (project.path / ".git/info/exclude").write_text("fits.log\n")
+    wide, tight = _explore(
+        project, values="exploratory_sweep.precision.half_width=0.4,0.3", fits=None, code=0
+    )
+    assert [result["outcome"] for result in (wide, tight)] == ["saved", "saved"]
+    assert wide["metrics"]["precision_reached"] == tight["metrics"]["precision_reached"] == 1
+    assert tight["n_shared"] == wide["metrics"]["n_fits"] < tight["metrics"]["n_fits"] == tight["n_fits"]
+    assert len(project.text("fits.log").splitlines()) == tight["n_fits"]
+
+
+def _explore(
+    project: Project, *, fits: int | None, code: int, values: str = f"{KEY}=2,3"
+) -> list[dict[str, Any]]:
+    """Run the command on two sweeps; the worktree is as before, and so many fits ran."""
+    done = project.run("python", "-c", COMMAND, "--set", values, "--json", check=False)
+    assert done.returncode == code, done.stdout
+    assert fits is None or count_fits(done.stdout) == fits, done.stdout
     assert project.run("git", "status", "--short").stdout == ""
     lines = done.stdout.splitlines()
     assert "[" in lines, done.stdout
