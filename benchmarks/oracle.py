@@ -3,7 +3,7 @@
 Both are run ids of sweeps with draws; config/regime.yaml makes such. Fits the correction by regime on TRAIN
 and scores it on TEST as it is (``regime``), with the cut-offs of depth that in hindsight cover exactly as
 wanted over TEST (``hindsight``), and with such cut-offs for each template apart (``template``), which is more
-than any correction can know. Prints the table of ``sbcflow compare-corrections --markdown``. Some minutes.
+than any correction can know. Prints the table of ``sbcflow compare-corrections --markdown``. A minute.
 """
 
 from __future__ import annotations
@@ -25,18 +25,22 @@ from sbcflow.calibration.regime.fit import fit_regime, residuals_of
 from sbcflow.calibration.rivals.render import markdown_rivals
 from sbcflow.calibration.rivals.table import rivals_table
 from sbcflow.calibration.rivals.train import TrainFit, reduce_fits
+from sbcflow.data import FloatArray
 from sbcflow.params import load
+from sbcflow.scoring import order_draws, quantile_of
 from sbcflow.sweep.layout import aggregate_path
 from sbcflow.sweep.samples import read_fits
 
 
 @dataclass(frozen=True)
 class Hindsight(Cutoffs):
-    """Cut-offs that cover exactly: quantiles of ``depths``, those of the very truths to be covered."""
+    """Cut-offs that cover exactly: quantiles of ``known`` (1, n_truths), the depths of those very truths."""
+
+    known: FloatArray
 
     def cutoff(self, level: float) -> float:
         """Return the depth that a share ``level`` of the truths exceed."""
-        return float(np.quantile(self.depths, 1 - level))
+        return float(quantile_of(self.known, 1 - level)[0])
 
 
 def main(train_id: str, test_id: str) -> None:
@@ -70,8 +74,8 @@ def in_hindsight(regime: RegimeCorrection, fits: Sequence[TrainFit]) -> Method:
     residuals = residuals_of(
         regime.regression, np.stack([e.observables for e in errors]), np.stack([e.errors for e in errors])
     )
-    depths = tuple(regime.shape.depth(residuals).ravel())
-    return replace(regime, cutoffs=Hindsight(len(fits), depths)).see
+    known = order_draws(regime.shape.depth(residuals).reshape(1, -1))
+    return replace(regime, cutoffs=Hindsight(len(fits), (), known)).see
 
 
 if __name__ == "__main__":
