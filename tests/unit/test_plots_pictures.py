@@ -77,6 +77,43 @@ def test_groups_are_named_with_their_fits(card: pd.DataFrame) -> None:
         plots.plot_groups(card, 0.9, "n_visitors")
 
 
+def test_cells_are_those_of_one_target_and_dimension() -> None:
+    cells = (
+        ("visitor", "estimated_size", "under 0.5 sd", 12),
+        ("visitor", "estimated_size", "3 sd and over", 2),
+    )
+    others = (("segment", "estimated_size", "under 0.5 sd", 9), ("visitor", "template", "constant", 7))
+    table = pd.DataFrame(
+        [
+            {
+                "target": target,
+                "dimension": dimension,
+                "cell": cell,
+                "n_fits": n_fits,
+                "level": level,
+                "method": method,
+                "coverage": level - n_fits / 100 + OFF[method] / 100,
+                "coverage_lower": level - 0.2,
+                "coverage_upper": level,
+            }
+            for target, dimension, cell, n_fits in (*others, *cells)
+            for level in (0.5, 0.9)
+            for method in METHODS
+        ]
+    )
+    axes = plots.plot_cells(table).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "under 0.5 sd (12)",
+        "3 sd and over (2)",
+    ]
+    assert line_called(axes, "raw").get_xdata() == pytest.approx([0.779, 0.879])
+    assert line_called(plots.plot_cells(table, level=0.5).axes[0], "raw").get_xdata()[0] == pytest.approx(
+        0.379
+    )
+    with pytest.raises(ValueError, match="no cells of 'ate' by 'template'"):
+        plots.plot_cells(table, "template", "ate")
+
+
 def test_r_of_p_is_drawn_with_its_reading(correction: LayeredCorrection) -> None:
     axes = plots.plot_correction(correction).axes[0]
     assert line_called(axes, "R(p)").get_ydata() == pytest.approx(correction.curve.y_values)

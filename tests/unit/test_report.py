@@ -137,6 +137,7 @@ def test_every_subject_has_its_picture(report: Report) -> None:
     names = {picture.id for picture in report.pictures}
     kinds = ("template", "conversion-rate", "n-visitors")
     assert {"coverage-curve", "correction-curve", "ranks-ate-1", "score-changes", "fit-times"} <= names
+    assert {"cells-visitor-by-estimated-size"} <= names
     assert {f"{score}-by-{kind}" for score in ("coverage", "rmse", "width") for kind in kinds} <= names
     assert all(len(picture.alt) > 40 and picture.caption for picture in report.pictures)
 

@@ -90,6 +90,23 @@ class Evaluation(Run):
 
         return plots.plot_groups(self.table, level, kind, axes)
 
+    def plot_cells(
+        self,
+        dimension: str = "estimated_size",
+        target: str = "visitor",
+        level: float = 0.9,
+        axes: Axes | None = None,
+    ) -> Figure:
+        """Draw the coverage of each cell of a target, visitor, ate or segment, by a dimension.
+
+        Raises:
+            ArtifactError: as :attr:`conditional`.
+            ValueError: there are no such cells.
+        """
+        from sbcflow import plots
+
+        return plots.plot_cells(self.conditional, dimension, target, level, axes)
+
     def plot_scores(self, axes: Axes | None = None) -> Figure:
         """Draw how each score changed from raw."""
         from sbcflow import plots

@@ -6,6 +6,7 @@ itself. Nothing is drawn through pyplot, so nothing global changes; equal inputs
 
 from __future__ import annotations
 
+from sbcflow.plots.cells import plot_cells
 from sbcflow.plots.correction import plot_correction
 from sbcflow.plots.coverage import plot_coverage, plot_coverage_error
 from sbcflow.plots.effects import plot_effects
@@ -18,6 +19,7 @@ from sbcflow.plots.uniformity import plot_pit, plot_ranks
 
 __all__ = [
     "plot_against",
+    "plot_cells",
     "plot_correction",
     "plot_coverage",
     "plot_coverage_error",

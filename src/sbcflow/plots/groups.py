@@ -9,28 +9,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    FixedLocator,
-    FuncFormatter,
-    MaxNLocator,
-    NullFormatter,
-    NullLocator,
-    PercentFormatter,
-)
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from sbcflow.levels import coverage_column
 from sbcflow.plots.fits import draw_fits
-from sbcflow.plots.style import (
-    INK,
-    METHOD_COLOURS,
-    METHOD_LABELS,
-    METHOD_MARKERS,
-    MUTED,
-    canvas,
-    figure_of,
-    legend_above,
-    spread,
-)
+from sbcflow.plots.rows import FRAME_INCHES, ROW_INCHES, coverage_rows
+from sbcflow.plots.style import INK, canvas, figure_of
 
 COLUMNS: Mapping[str, str] = MappingProxyType(
     {
@@ -51,7 +35,6 @@ LABELS: Mapping[str, str] = MappingProxyType(
     }
 )
 LOGARITHMIC = ("n_visitors", "diagnostics.conversion_rate", "metrics.rmse", "metrics.mean_width_90")
-ROW_INCHES, FRAME_INCHES = 0.3, 1.05
 MOST_TICKS = 5
 
 
@@ -69,36 +52,9 @@ def plot_groups(
     rows = table[(table["group_kind"] == kind) & np.isclose(table["level"], level)]
     if rows.empty:
         raise ValueError(f"the table has no group of the kind {kind!r} at the level {level:g}")
-    names = list(dict.fromkeys(rows["group"]))
-    with canvas(axes, FRAME_INCHES + ROW_INCHES * len(names)) as on:
-        on.axvline(level, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
-        drawn = [name for name in METHOD_LABELS if name != "r_of_p" and (rows["method"] == name).any()]
-        for method, shift in zip(drawn, spread(len(drawn)), strict=True):
-            _draw_method(on, rows[rows["method"] == method].set_index("group").loc[names], method, shift)
-        n_fits = rows.drop_duplicates("group").set_index("group")["n_fits"]
-        on.set_yticks(range(len(names)), [_group_label(name, n_fits[name]) for name in names])
-        on.set(ylim=(len(names) - 0.5, -0.5), xlabel=f"coverage of {level:.0%} intervals")
-        on.tick_params(axis="y", labelcolor=INK)
-        on.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
-        on.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        on.grid(axis="y", visible=False)
-        legend_above(on)
-        return figure_of(on)
-
-
-def _draw_method(axes: Axes, rows: pd.DataFrame, method: str, shift: float) -> None:
-    place, colour = np.arange(len(rows)) + shift, METHOD_COLOURS[method]
-    axes.hlines(
-        place, rows["coverage_lower"], rows["coverage_upper"], color=colour, linewidth=1.4, alpha=0.75
-    )
-    axes.plot(
-        rows["coverage"],
-        place,
-        METHOD_MARKERS[method],
-        color=colour,
-        label=METHOD_LABELS[method],
-        linestyle="",
-    )
+    n_fits = rows.drop_duplicates("group").set_index("group")["n_fits"]
+    labels = {str(name): _group_label(name, n) for name, n in n_fits.items()}
+    return coverage_rows(rows, "group", labels, level, axes)
 
 
 def _group_label(name: object, n_fits: int) -> str:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from sbcflow import plots
 from sbcflow.calibration.conditional.card import ConditionalCard, worst_cells_of
-from sbcflow.calibration.conditional.dimensions import TARGETS
+from sbcflow.calibration.conditional.dimensions import SEGMENT, TARGETS, VISITOR
 from sbcflow.calibration.conditional.render import LABELS, READ_AS, worst_words
 from sbcflow.plots.style import METHOD_LABELS
 from sbcflow.report.coverage import SHOWN_LEVEL
-from sbcflow.report.value import Column, Kind, Section, Table, percent
+from sbcflow.report.groups import coverage_words
+from sbcflow.report.value import Column, Kind, Picture, Section, Table, percent
 
 TARGET_LABELS = dict(zip(TARGETS, ("single visitors", "average effect", "segments"), strict=True))
+
+# What only cells tell: templates, rates and visitors have pictures of whole fits.
+PICTURES = ((VISITOR, "estimated_size"), (SEGMENT, "segment_size"))
 
 _SHOWN: tuple[tuple[str, str, Kind], ...] = (
     ("coverage", "", "percent"),
@@ -31,8 +38,31 @@ def cells_section(card: ConditionalCard) -> Section:
         "cells",
         "Where it holds",
         _sentence(card.summary),
+        tuple(_picture(card, *shown) for shown in PICTURES if _n_cells(card, *shown) > 1),
         tables=(*_worst_tables(card.summary), _cells_table(card)),
         notes=(*READ_AS.values(), *_left_out(card.summary)),
+    )
+
+
+def _n_cells(card: ConditionalCard, target: str, dimension: str) -> int:
+    return len(_cells(card, target, dimension)["cell"].unique())
+
+
+def _cells(card: ConditionalCard, target: str, dimension: str) -> pd.DataFrame:
+    table = card.table
+    at = (table["target"] == target) & (table["dimension"] == dimension) & (table["level"] == SHOWN_LEVEL)
+    return table[at]
+
+
+def _picture(card: ConditionalCard, target: str, dimension: str) -> Picture:
+    told = coverage_words(_cells(card, target, dimension), "cell")
+    name = f"{TARGET_LABELS[target]} by {LABELS[dimension]}"
+    return Picture(
+        f"cells-{target}-by-{dimension.replace('_', '-')}",
+        f"Coverage of {name}",
+        f"Dots of the coverage of {SHOWN_LEVEL:.0%} intervals of {name}: {told}.",
+        "In brackets the number of test fits that have such effects. Lines: 95% intervals over fits.",
+        partial(plots.plot_cells, card.table, dimension, target, SHOWN_LEVEL),
     )
 
 

@@ -48,21 +48,25 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _coverage_picture(table: pd.DataFrame, kind: str) -> Picture:
-    rows = table[(table["group_kind"] == kind) & (table["level"] == SHOWN_LEVEL)]
-    told = "; ".join(
-        f"{_words(str(group))} "
+def coverage_words(rows: pd.DataFrame, column: str) -> str:
+    """Return in words what a picture of coverage shows: each name in a column, and each method's coverage."""
+    return "; ".join(
+        f"{_words(str(name))} "
         + ", ".join(
             f"{METHOD_LABELS[str(method)]} {percent(coverage)}"
             for method, coverage in zip(of["method"], of["coverage"], strict=True)
             if method != "r_of_p"
         )
-        for group, of in rows.groupby("group", sort=False)
+        for name, of in rows.groupby(column, sort=False)
     )
+
+
+def _coverage_picture(table: pd.DataFrame, kind: str) -> Picture:
+    rows = table[(table["group_kind"] == kind) & (table["level"] == SHOWN_LEVEL)]
     return Picture(
         f"coverage-by-{kind.replace('_', '-')}",
         f"Coverage by {KINDS[kind]}",
-        f"Dots of the coverage of 90% intervals by {KINDS[kind]}: {told}.",
+        f"Dots of the coverage of 90% intervals by {KINDS[kind]}: {coverage_words(rows, 'group')}.",
         "In brackets the number of test fits. Lines: 95% intervals over fits; none where there is one fit.",
         partial(plots.plot_groups, table, SHOWN_LEVEL, kind),
     )
