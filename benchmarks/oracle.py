@@ -3,7 +3,7 @@
 Both are run ids of sweeps with draws; config/regime.yaml makes such. Fits the correction by regime on TRAIN
 and scores it on TEST as it is (``regime``), with the cut-offs of depth that in hindsight cover exactly as
 wanted over TEST (``hindsight``), and with such cut-offs for each template apart (``template``), which is more
-than any correction can know. Prints the table of ``sbcflow compare-corrections --markdown``. A minute.
+than any correction can know. Prints the table that ``sbcflow compare-corrections --out`` writes. A minute.
 """
 
 from __future__ import annotations
