@@ -112,6 +112,11 @@ _Rate = Annotated[float, Field(ge=RATE_LIMITS[0], le=RATE_LIMITS[1])]
 _Spread = Annotated[float, Field(ge=SPREAD_LIMITS[0], le=SPREAD_LIMITS[1])]
 RateRange = Annotated[tuple[_Rate, _Rate], AfterValidator(_ascending)]
 SpreadRange = Annotated[tuple[_Spread, _Spread], AfterValidator(_ascending)]
+# Of the logit of conversion, drawn by its logarithm, and of the log mean spend.
+_ConversionEffect = Annotated[float, Field(ge=0.001, le=3.0)]
+_SeverityEffect = Annotated[float, Field(ge=0.0, le=3.0)]
+ConversionEffects = Annotated[tuple[_ConversionEffect, _ConversionEffect], AfterValidator(_ascending)]
+SeverityEffects = Annotated[tuple[_SeverityEffect, _SeverityEffect], AfterValidator(_ascending)]
 
 
 class _Settings(BaseModel):
@@ -182,13 +187,16 @@ class EvaluationSettings(_Settings):
 class V2Settings(_Settings):
     """The stress family.
 
-    Arms (control included); [low, high] of control's conversion probability and of the standard
-    deviation of log spend, which configs draw from; and the templates that they take in turn.
+    Arms (control included); [low, high] of control's conversion probability, of the standard deviation of
+    log spend, and of the size of the effects on the logit of conversion and on the log mean spend, which
+    configs draw from; and the templates that they take in turn.
     """
 
     n_arms: Arms
     base_rate: RateRange
     severity_sigma: SpreadRange
+    conversion_effect: ConversionEffects
+    severity_effect: SeverityEffects
     templates: Annotated[tuple[Template, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 

@@ -38,10 +38,14 @@ CLEAR = {
 WRONG_TRUTHS = ("times_1.05", "no_noise_mean", "conversion_only", "wrong_sign")
 
 
-def family(n_arms: int = 2) -> V2:
-    return V2(
-        V2Settings(n_arms=n_arms, base_rate=(0.01, 0.1), severity_sigma=(0.6, 1.4), templates=TEMPLATES)
-    )
+def family(n_arms: int = 2, **changes: tuple[float, float]) -> V2:
+    ranges = {
+        "base_rate": (0.01, 0.1),
+        "severity_sigma": (0.6, 1.4),
+        "conversion_effect": (0.05, 0.35),
+        "severity_effect": (0.0, 0.15),
+    }
+    return V2(V2Settings(n_arms=n_arms, templates=TEMPLATES, **(ranges | changes)))
 
 
 def knobs_of(template: str, seed: int = SEED, **changes: float) -> dict[str, float | int | str]:
@@ -128,9 +132,23 @@ def test_knobs_stay_in_their_ranges() -> None:
     drawn = [family().draw_knobs(seed, seed) for seed in range(400)]
     assert all(0.01 <= float(k["base_rate"]) <= 0.1 for k in drawn)
     assert all(0.05 <= abs(float(k["conversion_effect"])) <= 0.35 for k in drawn)
+    assert all(abs(float(k["severity_effect"])) <= 0.15 for k in drawn)
     assert {np.sign(float(k["conversion_effect"])) for k in drawn} == {-1.0, 1.0}
     assert all(float(k["conversion_effect"]) > 0 for k in drawn if k["template"] == "sparse_benefit")
     assert all((k["n_clusters"] == 0) == (not str(k["template"]).startswith("clustered")) for k in drawn)
+
+
+def test_sizes_of_effects_are_drawn_from_the_ranges_that_are_set() -> None:
+    """And nothing else of a config moves: its other draws come from the same places of the stream."""
+    larger = family(conversion_effect=(0.5, 2.0), severity_effect=(0.3, 0.4))
+    for seed in range(50):
+        drawn, usual = larger.draw_knobs(seed, seed), family().draw_knobs(seed, seed)
+        assert 0.5 <= abs(float(drawn["conversion_effect"])) <= 2.0
+        assert 0.3 <= abs(float(drawn["severity_effect"])) <= 0.4
+        assert {name for name in drawn if drawn[name] != usual[name]} == {
+            "conversion_effect",
+            "severity_effect",
+        }
 
 
 def test_knobs_do_not_change_between_versions() -> None:

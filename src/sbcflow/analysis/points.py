@@ -18,6 +18,8 @@ from sbcflow.scoring import order_draws
 # From a treatment to what gives the ends (n_points,) at ``SHOWN_LEVEL`` of ordered draws (n_points, n_draws).
 PointRules = Callable[[int], Callable[[FloatArray], Ends]]
 MOST = 0.5
+# By observable: what makes a sweep's posteriors go further.
+WIDER = {"signal": " (generators.v2.conversion_effect sets how large a sweep's effects are)"}
 
 
 def layered_points(correction: LayeredCorrection) -> PointRules:
@@ -50,7 +52,7 @@ def beyond_the_sweep(correction: RegimeCorrection, trial: Trial, posterior: Post
             if share > MOST:
                 found.append(
                     f"{arm}: {share:.0%} of the visitors' posteriors lie beyond those of the train sweep in "
-                    f"{name}; by regime they are corrected as those at its edge are"
+                    f"{name}; by regime they are corrected as those at its edge are{WIDER.get(name, '')}"
                 )
     return tuple(found)
 
