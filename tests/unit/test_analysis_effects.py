@@ -268,6 +268,7 @@ def test_visitors_beyond_the_sweep_are_told(trial: Trial, tmp_path: Path) -> Non
     top = found.regression.splines["signal"].knots[-1]
     for k, arm in enumerate(("on", "loud"), start=1):
         line = next(line for line in said if line.startswith(f"{arm}: ") and "in signal; by" in line)
+        assert "generators.v2.conversion_effect" in line
         told = int(line.removeprefix(f"{arm}: ").partition("%")[0]) / 100
         assert told == pytest.approx(np.mean(signals[k] > top), abs=0.02) and told > 0.5
     assert not any("in tail" in line for line in said)

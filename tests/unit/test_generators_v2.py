@@ -16,6 +16,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from sbcflow.data import Covariates, FloatArray, Simulation, average_effects, everybody
 from sbcflow.errors import DataError, ParamsError
@@ -149,6 +150,20 @@ def test_sizes_of_effects_are_drawn_from_the_ranges_that_are_set() -> None:
             "conversion_effect",
             "severity_effect",
         }
+
+
+@pytest.mark.parametrize(
+    ("key", "bounds"),
+    [
+        ("conversion_effect", (0.0, 0.3)),
+        ("conversion_effect", (0.3, 0.1)),
+        ("severity_effect", (-0.1, 0.2)),
+        ("severity_effect", (0.0, 3.1)),
+    ],
+)
+def test_sizes_of_effects_that_cannot_be_are_refused(key: str, bounds: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match=key):
+        family(**{key: bounds})
 
 
 def test_knobs_do_not_change_between_versions() -> None:
