@@ -195,9 +195,10 @@ class V2Settings(_Settings):
     n_arms: Arms
     base_rate: RateRange
     severity_sigma: SpreadRange
-    conversion_effect: ConversionEffects
-    severity_effect: SeverityEffects
     templates: Annotated[tuple[Template, ...], Field(min_length=1), AfterValidator(_distinct)]
+    # What was drawn before these were settings: a params.yaml of then means the same.
+    conversion_effect: ConversionEffects = (0.05, 0.35)
+    severity_effect: SeverityEffects = (0.0, 0.15)
 
 
 class PriorSettings(_Settings):

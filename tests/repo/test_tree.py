@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def installed_under(python: str) -> dict[str, str]:
     names = [canonicalize_name(pin.name) for pin in chosen]
     assert len(names) == len(set(names))
     return dict(zip(names, (str(pin.specifier) for pin in chosen), strict=True))
+
+
+def test_no_two_modules_of_the_tests_are_called_alike() -> None:
+    """pytest imports them by name alone, all in one process."""
+    names = [path.name for path in map(Path, tracked_texts()) if path.match("tests/*/*.py")]
+    named = Counter(name for name in names if name != "conftest.py")
+    assert [name for name, times in named.items() if times > 1] == []
+    assert len(named) > 100
 
 
 def test_the_lock_holds_pins_with_hashes_alone() -> None:

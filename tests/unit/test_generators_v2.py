@@ -152,6 +152,11 @@ def test_sizes_of_effects_are_drawn_from_the_ranges_that_are_set() -> None:
         }
 
 
+def test_without_ranges_of_effects_they_are_those_of_before() -> None:
+    before = V2(V2Settings(n_arms=2, base_rate=(0.01, 0.1), severity_sigma=(0.6, 1.4), templates=TEMPLATES))
+    assert before.draw_knobs(1, 6) == family().draw_knobs(1, 6)
+
+
 @pytest.mark.parametrize(
     ("key", "bounds"),
     [
