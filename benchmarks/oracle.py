@@ -1,4 +1,4 @@
-"""What a correction could still gain if it knew the template: oracle.py TRAIN TEST
+"""What the correction by regime could gain from better cut-offs: oracle.py TRAIN TEST
 
 Both are run ids of sweeps with draws; config/regime.yaml makes such. Fits the correction by regime on TRAIN
 and scores it on TEST as it is (``regime``), with the cut-offs of depth that in hindsight cover exactly as
