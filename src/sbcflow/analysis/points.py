@@ -19,7 +19,7 @@ from sbcflow.scoring import order_draws
 PointRules = Callable[[int], Callable[[FloatArray], Ends]]
 MOST = 0.5
 # By observable: what makes a sweep's posteriors go further.
-WIDER = {"signal": " (generators.v2.conversion_effect sets how large a sweep's effects are)"}
+WIDER = {"signal": " (of the family v2 generators.v2.conversion_effect sets how large effects are)"}
 
 
 def layered_points(correction: LayeredCorrection) -> PointRules:

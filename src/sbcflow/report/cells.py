@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -38,31 +38,28 @@ def cells_section(card: ConditionalCard) -> Section:
         "cells",
         "Where it holds",
         _sentence(card.summary),
-        tuple(_picture(card, *shown) for shown in PICTURES if _n_cells(card, *shown) > 1),
+        tuple(_pictures(card)),
         tables=(*_worst_tables(card.summary), _cells_table(card)),
         notes=(*READ_AS.values(), *_left_out(card.summary)),
     )
 
 
-def _n_cells(card: ConditionalCard, target: str, dimension: str) -> int:
-    return len(_cells(card, target, dimension)["cell"].unique())
+def _pictures(card: ConditionalCard) -> Iterator[Picture]:
+    for target, dimension in PICTURES:
+        if target not in card.summary["left_out"]:
+            cells = card.cells(dimension, target)
+            if cells["cell"].nunique() > 1:
+                yield _picture(cells[cells["level"] == SHOWN_LEVEL], target, dimension)
 
 
-def _cells(card: ConditionalCard, target: str, dimension: str) -> pd.DataFrame:
-    table = card.table
-    at = (table["target"] == target) & (table["dimension"] == dimension) & (table["level"] == SHOWN_LEVEL)
-    return table[at]
-
-
-def _picture(card: ConditionalCard, target: str, dimension: str) -> Picture:
-    told = coverage_words(_cells(card, target, dimension), "cell")
+def _picture(rows: pd.DataFrame, target: str, dimension: str) -> Picture:
     name = f"{TARGET_LABELS[target]} by {LABELS[dimension]}"
     return Picture(
         f"cells-{target}-by-{dimension.replace('_', '-')}",
         f"Coverage of {name}",
-        f"Dots of the coverage of {SHOWN_LEVEL:.0%} intervals of {name}: {told}.",
+        f"Dots of the coverage of {SHOWN_LEVEL:.0%} intervals of {name}: {coverage_words(rows, 'cell')}.",
         "In brackets the number of test fits that have such effects. Lines: 95% intervals over fits.",
-        partial(plots.plot_cells, card.table, dimension, target, SHOWN_LEVEL),
+        partial(plots.plot_cells, rows, dimension, target, SHOWN_LEVEL),
     )
 
 
