@@ -15,10 +15,12 @@ from typer.testing import CliRunner
 from report_runs import ESCALATED, N_TEST, N_TRAIN, SCALES, make_analysis, make_evaluation
 from sbcflow import manifest
 from sbcflow.calibration.comparison import BETTER, NO_BETTER, WORSE
+from sbcflow.calibration.conditional.card import ConditionalCard
 from sbcflow.cli import app
 from sbcflow.errors import ArtifactError, ParamsError
 from sbcflow.files import write_json
 from sbcflow.report import value
+from sbcflow.report.cells import cells_section
 from sbcflow.report.command import make_reports
 from sbcflow.report.evaluation import MEANING
 from sbcflow.report.page import render
@@ -125,6 +127,14 @@ def test_cells_are_those_of_the_conditional_scorecard(report: Report, evaluation
     assert column(shown, "score_to_raw_layered") == at.query("method == 'layered'")["score_to_raw"].tolist()
     # The few fits here name no cell; tests/unit/test_conditional_cells.py has enough.
     assert section(report, "cells").sentence.startswith("No cell has 10 fits")
+
+
+def test_a_target_that_is_left_out_has_no_picture(evaluation: Path) -> None:
+    card = ConditionalCard.load(evaluation)
+    left_out = {"ate": "no draws of averages", "segment": "no draws of averages"}
+    visitors = card.table[card.table["target"] == "visitor"]
+    found = cells_section(ConditionalCard(visitors, {**card.summary, "left_out": left_out}))
+    assert [picture.id for picture in found.pictures] == ["cells-visitor-by-estimated-size"]
 
 
 def test_an_evaluation_of_old_has_no_section_on_cells(own: Path) -> None:
